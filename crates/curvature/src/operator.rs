@@ -1,0 +1,101 @@
+use crate::error::CurvatureError;
+use burn::prelude::{Device, Tensor};
+use burn::tensor::DType;
+
+/// What is known of the signs of an operator's eigenvalues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definiteness {
+    /// Nothing.
+    Unknown,
+    /// No eigenvalue is negative.
+    PositiveSemidefinite,
+    /// All eigenvalues are positive.
+    PositiveDefinite,
+}
+
+/// A symmetric linear map of flat vectors, known by its products only.
+///
+/// Algorithms take `&dyn LinearOperator`. One required method does the work: [`apply`](LinearOperator::apply).
+pub trait LinearOperator {
+    /// Dimension n of the vectors.
+    fn dim(&self) -> usize;
+
+    /// Where the products are computed.
+    fn device(&self) -> Device;
+
+    /// The dtype of the products.
+    fn dtype(&self) -> DType;
+
+    /// The product A v.
+    ///
+    /// # Shapes
+    ///
+    /// `v` and the result `[n]`.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Dimension`] for a vector of another length; what the computation behind it reports.
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError>;
+
+    /// The products with k vectors; by default one after the other.
+    ///
+    /// # Shapes
+    ///
+    /// `vs` and the result `[k, n]`, a vector a row.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](LinearOperator::apply).
+    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        let [count, dim] = vs.dims();
+        let rows = (0..count)
+            .map(|row| {
+                let v = vs.clone().slice([row..row + 1, 0..dim]).reshape([dim]);
+                Ok(self.apply(&v)?.reshape([1, dim]))
+            })
+            .collect::<Result<Vec<_>, CurvatureError>>()?;
+        Ok(Tensor::cat(rows, 0))
+    }
+
+    /// What is known of the signs of its eigenvalues.
+    fn definiteness(&self) -> Definiteness {
+        Definiteness::Unknown
+    }
+}
+
+/// A + λ I, the damped operator.
+pub struct Damped<'a> {
+    operator: &'a dyn LinearOperator,
+    damping: f64,
+}
+
+impl<'a> Damped<'a> {
+    /// Adds `damping` to the diagonal.
+    pub fn new(operator: &'a dyn LinearOperator, damping: f64) -> Self {
+        Self { operator, damping }
+    }
+}
+
+impl LinearOperator for Damped<'_> {
+    fn dim(&self) -> usize {
+        self.operator.dim()
+    }
+    fn device(&self) -> Device {
+        self.operator.device()
+    }
+    fn dtype(&self) -> DType {
+        self.operator.dtype()
+    }
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
+        let product = self.operator.apply(v)?;
+        Ok(product + v.clone().cast(self.dtype()).mul_scalar(self.damping))
+    }
+    fn definiteness(&self) -> Definiteness {
+        match self.operator.definiteness() {
+            Definiteness::Unknown => Definiteness::Unknown,
+            _ if self.damping > 0.0 => Definiteness::PositiveDefinite,
+            other if self.damping == 0.0 => other,
+            _ => Definiteness::Unknown,
+        }
+    }
+}

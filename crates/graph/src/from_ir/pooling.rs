@@ -1,0 +1,281 @@
+//! Pooling as gather (maximum) and as products with averaging matrices (mean), both linear in their input.
+
+use super::Importer;
+use crate::error::GraphError;
+use crate::graph::{Node, ValueId};
+use crate::op::{Kind, Op};
+use burn::tensor::{Shape, TensorData};
+use burn_ir::{MaxPool1dWithIndicesOpIr, MaxPool2dWithIndicesOpIr, ModuleOperationIr, TensorIr};
+
+/// One dimension of an average pooling.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    padded_elements: PaddedElements,
+}
+
+/// Whether padding counts in the denominator of a mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum PaddedElements {
+    Count,
+    Ignore,
+}
+
+impl From<bool> for PaddedElements {
+    fn from(count_include_pad: bool) -> Self {
+        match count_include_pad {
+            true => Self::Count,
+            false => Self::Ignore,
+        }
+    }
+}
+
+impl Importer {
+    pub(super) fn pooling(&mut self, op: &ModuleOperationIr) -> Result<(), GraphError> {
+        use ModuleOperationIr as M;
+        match op {
+            M::AvgPool1d(o) => {
+                let window = Window {
+                    kernel: o.kernel_size,
+                    stride: o.stride,
+                    padding: o.padding,
+                    padded_elements: o.count_include_pad.into(),
+                };
+                self.average(&o.x, &o.out, &[(2, window)])
+            }
+            M::AvgPool2d(o) => {
+                let window = |axis: usize| Window {
+                    kernel: o.kernel_size[axis],
+                    stride: o.stride[axis],
+                    padding: o.padding[axis],
+                    padded_elements: o.count_include_pad.into(),
+                };
+                self.average(&o.x, &o.out, &[(2, window(0)), (3, window(1))])
+            }
+            M::AdaptiveAvgPool1d(o) => self.adaptive(&o.x, &o.out, 1),
+            M::AdaptiveAvgPool2d(o) => self.adaptive(&o.x, &o.out, 2),
+            M::AdaptiveAvgPool3d(o) => self.adaptive(&o.x, &o.out, 3),
+            M::MaxPool1d(o) => {
+                let out_indices = TensorIr {
+                    id: o.out.id,
+                    shape: o.out.shape.clone(),
+                    status: o.out.status,
+                    dtype: burn::tensor::DType::I64,
+                };
+                let with_indices = M::MaxPool1dWithIndices(MaxPool1dWithIndicesOpIr {
+                    x: o.x.clone(),
+                    kernel_size: o.kernel_size,
+                    stride: o.stride,
+                    padding: o.padding,
+                    dilation: o.dilation,
+                    ceil_mode: o.ceil_mode,
+                    out: o.out.clone(),
+                    out_indices,
+                });
+                self.maximum(&o.x, &o.out, None, with_indices)
+            }
+            M::MaxPool2d(o) => {
+                let out_indices = TensorIr {
+                    id: o.out.id,
+                    shape: o.out.shape.clone(),
+                    status: o.out.status,
+                    dtype: burn::tensor::DType::I64,
+                };
+                let with_indices = M::MaxPool2dWithIndices(MaxPool2dWithIndicesOpIr {
+                    x: o.x.clone(),
+                    kernel_size: o.kernel_size,
+                    stride: o.stride,
+                    padding: o.padding,
+                    dilation: o.dilation,
+                    ceil_mode: o.ceil_mode,
+                    out: o.out.clone(),
+                    out_indices,
+                });
+                self.maximum(&o.x, &o.out, None, with_indices)
+            }
+            M::MaxPool1dWithIndices(o) => {
+                self.maximum(&o.x, &o.out, Some(&o.out_indices), op.clone())
+            }
+            M::MaxPool2dWithIndices(o) => {
+                self.maximum(&o.x, &o.out, Some(&o.out_indices), op.clone())
+            }
+            M::AvgPool1dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
+            M::AvgPool2dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
+            M::AdaptiveAvgPool1dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
+            M::AdaptiveAvgPool2dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
+            M::AdaptiveAvgPool3dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
+            M::MaxPool1dWithIndicesBackward(o) => {
+                self.native(op, &[&o.x, &o.grad, &o.indices], &o.out)
+            }
+            M::MaxPool2dWithIndicesBackward(o) => {
+                self.native(op, &[&o.x, &o.grad, &o.indices], &o.out)
+            }
+            other => {
+                let text = format!("{other:?}");
+                let name = text.split('(').next().unwrap_or("module operation");
+                Err(self.unsupported(name, &[], "it has no lowering yet"))
+            }
+        }
+    }
+
+    /// Burn's own kernel, for graphs that are evaluated only.
+    fn native(
+        &mut self,
+        op: &ModuleOperationIr,
+        inputs: &[&TensorIr],
+        out: &TensorIr,
+    ) -> Result<(), GraphError> {
+        self.node(Op::Pool(Box::new(op.clone())), inputs, &[out])
+    }
+
+    /// The maxima by their indices: piecewise linear, with the indices as constants.
+    fn maximum(
+        &mut self,
+        x: &TensorIr,
+        out: &TensorIr,
+        indices: Option<&TensorIr>,
+        op: ModuleOperationIr,
+    ) -> Result<(), GraphError> {
+        let x = self.get(x)?;
+        let values = self.graph.value(Kind::Float, out.shape.clone());
+        let positions = self.graph.value(Kind::Int, out.shape.clone());
+        self.graph.nodes.push(Node {
+            op: Op::Pool(Box::new(op)),
+            inputs: vec![x],
+            outputs: vec![values, positions],
+        });
+        let shape = self.shape(x);
+        let (channels, area) = (shape[..2].to_vec(), shape[2..].iter().product::<usize>());
+        let selected: usize = out.shape.iter().skip(2).product();
+        let flat = self.reshape(x, [channels[0], channels[1], area]);
+        let flat_positions = self.reshape(positions, [channels[0], channels[1], selected]);
+        let maxima = self.graph.push(
+            Op::Gather { dim: 2 },
+            [flat, flat_positions],
+            Kind::Float,
+            [channels[0], channels[1], selected],
+        );
+        let result = self.reshape(maxima, out.shape.clone());
+        self.set(out, result);
+        if let Some(indices) = indices {
+            self.set(indices, positions);
+        }
+        Ok(())
+    }
+
+    fn average(
+        &mut self,
+        x: &TensorIr,
+        out: &TensorIr,
+        windows: &[(usize, Window)],
+    ) -> Result<(), GraphError> {
+        let mut value = self.get(x)?;
+        for &(dim, window) in windows {
+            let (from, to) = (self.shape(value)[dim], out.shape[dim]);
+            value = self.along_dim(value, dim, averaging_matrix(from, to, window), to);
+        }
+        self.set(out, value);
+        Ok(())
+    }
+
+    fn adaptive(&mut self, x: &TensorIr, out: &TensorIr, dims: usize) -> Result<(), GraphError> {
+        let mut value = self.get(x)?;
+        for dim in 2..2 + dims {
+            let (from, to) = (self.shape(value)[dim], out.shape[dim]);
+            value = self.along_dim(value, dim, adaptive_matrix(from, to), to);
+        }
+        self.set(out, value);
+        Ok(())
+    }
+
+    /// Multiplies dimension `dim` by a constant matrix `[from, to]`.
+    fn along_dim(&mut self, x: ValueId, dim: usize, matrix: Vec<f64>, to: usize) -> ValueId {
+        let last = self.shape(x).len() - 1;
+        let moved = if dim == last {
+            x
+        } else {
+            self.swap_dims(x, dim, last)
+        };
+        let mut shape = self.shape(moved);
+        let from = shape[last];
+        let rows: usize = shape[..last].iter().product();
+        let flat = self.reshape(moved, [rows, from]);
+        let matrix = self.constant(TensorData::new(matrix, [from, to]));
+        let product = self.matmul(flat, matrix);
+        shape[last] = to;
+        let result = self.reshape(product, Shape::from(shape));
+        if dim == last {
+            result
+        } else {
+            self.swap_dims(result, dim, last)
+        }
+    }
+}
+
+/// Entry (i, o) is the weight of element i in the mean of window o.
+fn averaging_matrix(from: usize, to: usize, window: Window) -> Vec<f64> {
+    let mut matrix = vec![0.0; from * to];
+    for output in 0..to {
+        let start = (output * window.stride) as isize - window.padding as isize;
+        let end = start + window.kernel as isize;
+        let inside = start.max(0)..end.min(from as isize);
+        let count = match window.padded_elements {
+            // a window that hangs over the padded border (ceiling mode) counts up to that border
+            PaddedElements::Count => (end.min((from + window.padding) as isize) - start).max(1),
+            PaddedElements::Ignore => (inside.end - inside.start).max(1),
+        };
+        for element in inside {
+            matrix[element as usize * to + output] = 1.0 / count as f64;
+        }
+    }
+    matrix
+}
+
+/// Output o averages the elements from ⌊o n/m⌋ to ⌈(o+1) n/m⌉.
+fn adaptive_matrix(from: usize, to: usize) -> Vec<f64> {
+    let mut matrix = vec![0.0; from * to];
+    for output in 0..to {
+        let start = output * from / to;
+        let end = ((output + 1) * from).div_ceil(to);
+        for element in start..end {
+            matrix[element * to + output] = 1.0 / (end - start) as f64;
+        }
+    }
+    matrix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averaging_matrices_have_windows_as_columns() {
+        let window = Window {
+            kernel: 2,
+            stride: 2,
+            padding: 0,
+            padded_elements: PaddedElements::Count,
+        };
+        assert_eq!(
+            averaging_matrix(5, 2, window),
+            [0.5, 0.0, 0.5, 0.0, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0]
+        );
+        let padded = Window {
+            padding: 1,
+            padded_elements: PaddedElements::Ignore,
+            ..window
+        };
+        assert_eq!(
+            averaging_matrix(3, 2, padded),
+            [1.0, 0.0, 0.0, 0.5, 0.0, 0.5]
+        );
+    }
+
+    #[test]
+    fn adaptive_windows_overlap_when_sizes_do_not_divide() {
+        // 3 elements to 2 means: {0, 1} and {1, 2}
+        assert_eq!(adaptive_matrix(3, 2), [0.5, 0.0, 0.5, 0.5, 0.0, 0.5]);
+    }
+}

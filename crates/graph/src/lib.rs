@@ -1,0 +1,35 @@
+//! Records Burn computations and their derivatives as graphs, and evaluates them on any Burn device.
+//!
+//! A model and a loss, written in plain Burn, are run once on autodiff capture tensors: forward pass and gradient arrive as a
+//! [`Graph`]. Replaying that graph on autodiff capture tensors again records the *second* backward: the Hessian-vector product as a
+//! graph without a tape, linear in the vector, to be evaluated many times on any device and in any float dtype.
+//!
+//! This crate is the only place that touches Burn's interior (`burn-ir`, `burn-capture`, backend traits). It knows nothing about
+//! curvature: see `ravine-curvature` for what one does with it.
+
+mod batch;
+mod capture;
+mod differentiate;
+mod error;
+mod evaluate;
+pub mod from_ir;
+mod graph;
+mod op;
+mod parameters;
+mod program;
+mod record;
+mod simplify;
+mod tape;
+
+pub use batch::{Batch, TensorMap};
+pub use error::GraphError;
+pub use evaluate::{SigmoidForm, Target};
+pub use graph::{Graph, Node, Value, ValueId};
+pub use op::{Binary, Compare, Cumulative, Kind, Logic, Op, Reduce, Unary};
+pub use parameters::{LayerBehaviour, ModuleTensors, Parameter};
+pub use program::{Prepared, Program};
+pub use record::{Counts, DetachedValue, Evaluated, RandomInput, Recording};
+pub use simplify::simplify;
+pub use tape::product_by_tape;
+
+pub use burn::backend::DispatchTensor;

@@ -1,0 +1,6 @@
+//! Tests that need more than one crate, in one binary: references of other frameworks, conformance of layers, behaviour in bad cases.
+
+mod behaviour;
+mod conformance;
+mod reference;
+mod support;
