@@ -1,6 +1,6 @@
 //! Loss, gradient and products against frozen f64 values of two other frameworks, for each workload, device, dtype and method.
 
-use crate::support::{cosines, cross_entropy, labels, probe, tensor};
+use crate::support::{cosines, cross_entropy, devices, labels, probe, tensor};
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
@@ -215,7 +215,7 @@ fn check(name: &str, point: &Point, tolerance: f64) {
 }
 
 fn check_everywhere(name: &str, point: impl Fn(&Device, DType, HvpMethod) -> Point) {
-    for device in [Device::flex(), Device::ndarray()] {
+    for device in devices() {
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-4)] {
             for method in [HvpMethod::Recorded, HvpMethod::Tape] {
                 check(name, &point(&device, dtype, method), tolerance);

@@ -3,13 +3,19 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::DType;
-use ravine_curvature::{Objective, Point, vector};
+use ravine_curvature::{Point, vector};
+
+/// The devices that are built by default.
+#[allow(deprecated)] // upstream ends burn-ndarray after this release; the pin keeps it
+pub(crate) fn devices() -> [Device; 2] {
+    [Device::flex(), Device::ndarray()]
+}
 
 /// Fills every float of a module from a function of the running index, in a dtype.
-pub struct Fill<F> {
-    pub at: usize,
-    pub dtype: DType,
-    pub value: F,
+pub(crate) struct Fill<F> {
+    pub(crate) at: usize,
+    pub(crate) dtype: DType,
+    pub(crate) value: F,
 }
 
 impl<F: Fn(usize) -> f64> ModuleMapper for Fill<F> {
@@ -28,7 +34,7 @@ impl<F: Fn(usize) -> f64> ModuleMapper for Fill<F> {
 }
 
 /// A module with the parameters 0.1 cos(0.37 i).
-pub fn cosines<M: Module>(module: M, dtype: DType) -> M {
+pub(crate) fn cosines<M: Module>(module: M, dtype: DType) -> M {
     module.map(&mut Fill {
         at: 0,
         dtype,
@@ -37,7 +43,7 @@ pub fn cosines<M: Module>(module: M, dtype: DType) -> M {
 }
 
 /// A tensor from a function of the flat index.
-pub fn tensor<const D: usize>(
+pub(crate) fn tensor<const D: usize>(
     dims: [usize; D],
     device: &Device,
     dtype: DType,
@@ -50,19 +56,19 @@ pub fn tensor<const D: usize>(
 }
 
 /// Labels i mod classes.
-pub fn labels(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
+pub(crate) fn labels(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = (0..count).map(|i| (i % classes) as i64).collect();
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
 /// sin(i + 1).
-pub fn probe(point: &Point) -> Tensor<1> {
+pub(crate) fn probe(point: &Point) -> Tensor<1> {
     let values: Vec<f64> = (0..point.dim()).map(|i| ((i + 1) as f64).sin()).collect();
     vector::from_f64(&values, point.device(), point.dtype())
 }
 
 /// A pseudo-random vector of norm one.
-pub fn direction(point: &Point, phase: f64) -> Tensor<1> {
+pub(crate) fn direction(point: &Point, phase: f64) -> Tensor<1> {
     let values: Vec<f64> = (0..point.dim())
         .map(|i| (phase + 12.9898 * i as f64).sin() * 43758.5453)
         .map(|x| x - x.floor() - 0.5)
@@ -73,7 +79,7 @@ pub fn direction(point: &Point, phase: f64) -> Tensor<1> {
 }
 
 /// Mean softmax cross entropy.
-pub fn cross_entropy(logits: Tensor<2>, labels: &Tensor<1, Int>) -> Tensor<1> {
+pub(crate) fn cross_entropy(logits: Tensor<2>, labels: &Tensor<1, Int>) -> Tensor<1> {
     let count = labels.dims()[0];
     let log_probabilities = burn::tensor::activation::log_softmax(logits, 1);
     log_probabilities
@@ -83,7 +89,7 @@ pub fn cross_entropy(logits: Tensor<2>, labels: &Tensor<1, Int>) -> Tensor<1> {
 }
 
 /// The fourth-order central difference of the gradient along v: (8 (g(h) − g(−h)) − (g(2h) − g(−2h))) / 12h.
-pub fn gradient_difference(point: &Point, v: &Tensor<1>, h: f64) -> Tensor<1> {
+pub(crate) fn gradient_difference(point: &Point, v: &Tensor<1>, h: f64) -> Tensor<1> {
     let gradient = |step: f64| {
         let theta = point.theta().clone() + v.clone().mul_scalar(step);
         point.move_to(theta).unwrap().gradient().unwrap()
@@ -93,7 +99,7 @@ pub fn gradient_difference(point: &Point, v: &Tensor<1>, h: f64) -> Tensor<1> {
 }
 
 /// The same of the loss: gᵀv.
-pub fn loss_difference(point: &Point, v: &Tensor<1>, h: f64) -> f64 {
+pub(crate) fn loss_difference(point: &Point, v: &Tensor<1>, h: f64) -> f64 {
     let loss = |step: f64| {
         let theta = point.theta().clone() + v.clone().mul_scalar(step);
         point.move_to(theta).unwrap().loss().unwrap()
@@ -102,16 +108,6 @@ pub fn loss_difference(point: &Point, v: &Tensor<1>, h: f64) -> f64 {
 }
 
 /// ‖a − b‖ / ‖b‖.
-pub fn relative(a: &Tensor<1>, b: &Tensor<1>) -> f64 {
+pub(crate) fn relative(a: &Tensor<1>, b: &Tensor<1>) -> f64 {
     vector::norm(&(a.clone() - b.clone())) / vector::norm(b).max(f64::MIN_POSITIVE)
-}
-
-/// An objective with cross entropy on a model's forward function.
-pub fn classifier<M: Module + 'static>(
-    forward: impl Fn(&M, Tensor<2>) -> Tensor<2> + Send + Sync + 'static,
-) -> Objective<M, (Tensor<2>, Tensor<1, Int>)> {
-    Objective::new(
-        move |model: &M, (x, _): &(Tensor<2>, Tensor<1, Int>)| forward(model, x.clone()),
-        |logits, (_, y)| cross_entropy(logits, y),
-    )
 }

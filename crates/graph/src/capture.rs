@@ -24,11 +24,19 @@ pub(crate) fn record_scope(
     int: IntDType,
     record: impl FnOnce(&Device, CaptureScope) -> CompletedCaptureScope,
 ) -> Result<CapturedGraph, GraphError> {
-    let device = take(float, int)?;
+    let known = take(float, int);
+    let device = known.clone().unwrap_or_else(Device::capture);
     let captured = catch_unwind(AssertUnwindSafe(|| {
-        device.capture_scope(|scope| record(&device, scope))
+        device.capture_scope(|scope| {
+            if known.is_none() {
+                // dtypes are asked of the scope's client, so that they cannot be set before
+                let configured = device.clone().configure((float, int));
+                configured.expect("a new capture device takes every dtype");
+            }
+            record(&device, scope)
+        })
     }));
-    lock().push((float, int, device));
+    pool().push((float, int, device));
     match captured {
         Ok(Ok(graph)) => Ok(graph),
         Ok(Err(error)) => Err(GraphError::Capture {
@@ -40,24 +48,15 @@ pub(crate) fn record_scope(
     }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Vec<(FloatDType, IntDType, Device)>> {
+fn pool() -> std::sync::MutexGuard<'static, Vec<(FloatDType, IntDType, Device)>> {
     // the pool holds plain values, so that a panic elsewhere leaves it whole
     POOL.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-fn take(float: FloatDType, int: IntDType) -> Result<Device, GraphError> {
-    let mut pool = lock();
-    if let Some(position) = pool.iter().position(|(f, i, _)| *f == float && *i == int) {
-        return Ok(pool.swap_remove(position).2);
-    }
-    drop(pool);
-    let mut device = Device::capture();
-    device
-        .configure((float, int))
-        .map_err(|error| GraphError::Capture {
-            message: error.to_string(),
-        })?;
-    Ok(device)
+fn take(float: FloatDType, int: IntDType) -> Option<Device> {
+    let mut pool = pool();
+    let position = pool.iter().position(|(f, i, _)| *f == float && *i == int)?;
+    Some(pool.swap_remove(position).2)
 }
 
 /// The capture id of a tensor on a capture device, tracked by autodiff or not.
@@ -120,3 +119,23 @@ pub(crate) fn plain(tensor: DispatchTensor) -> DispatchTensor {
             .into_dispatch(),
     }
 }
+
+/// A constant with the same values, recorded so that it can be told from the original.
+///
+/// Detaching leaves no trace in a recording: the same tensor id stands for both. A clamp between infinities changes nothing, is
+/// recorded under an id of its own, and is read back as [`Op::Detach`](crate::Op::Detach).
+pub(crate) fn marked_as_detached(tensor: &DispatchTensor) -> DispatchTensor {
+    let tensor = Tensor::<1>::from_dispatch(tensor.clone());
+    let plain = match tensor.clone().try_into_primitive::<AutodiffCapture>() {
+        Ok(tracked) => AutodiffCapture::inner(tracked),
+        Err(_) => tensor
+            .try_into_primitive::<CaptureBackend>()
+            .expect("the tensor lives on the capture device"),
+    };
+    let [low, high] = DETACHED;
+    let marked = CaptureBackend::float_clamp(plain, low.into(), high.into());
+    Tensor::<1>::from_primitive::<CaptureBackend>(marked).into_dispatch()
+}
+
+/// The bounds of the clamp that marks a detached value.
+pub(crate) const DETACHED: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];

@@ -1,6 +1,8 @@
 //! The derivative of a graph, recorded: the graph is replayed on autodiff capture tensors and the backward with it.
 
-use crate::capture::{AutodiffCapture, TrackedTensor, capture_id, record_scope, tracked_leaf};
+use crate::capture::{
+    AutodiffCapture, TrackedTensor, capture_id, marked_as_detached, record_scope, tracked_leaf,
+};
 use crate::error::GraphError;
 use crate::evaluate::{Results, Target, apply};
 use crate::from_ir::import;
@@ -176,6 +178,10 @@ impl Replay {
                 .map(|&id| self.slot(id).clone())
                 .collect();
             let outputs: Vec<_> = node.outputs.iter().map(|&id| &graph.values[id]).collect();
+            if node.op == Op::Detach {
+                self.slots[node.outputs[0]] = Some(marked_as_detached(self.slot(node.inputs[0])));
+                continue;
+            }
             match apply(&node.op, inputs, &outputs, &self.target) {
                 Results::One(tensor) => self.slots[node.outputs[0]] = Some(tensor),
                 Results::Two(first, second) => {

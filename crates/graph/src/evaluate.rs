@@ -4,12 +4,12 @@
 //! (recording a derivative), because Burn's dispatch backend takes all of them.
 
 use crate::graph::Value;
-use crate::op::{Binary, Compare, Cumulative, Kind, Logic, Op, Reduce, Unary};
+use crate::op::{Binary, Compare, Cumulative, Kind, Logic, Op, Pool, Reduce, Unary, Windows};
 use burn::backend::ops::{ActivationOps, BoolTensorOps, FloatTensorOps, IntTensorOps, ModuleOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::prelude::Device;
 use burn::tensor::{BoolDType, DType, FloatDType, IntDType, Scalar, TensorData};
-use burn_ir::{ModuleOperationIr, ScalarIr};
+use burn_ir::ScalarIr;
 
 /// Where and in which dtypes a graph is evaluated.
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ pub(crate) fn apply(
             };
             return Results::Two(values, indices);
         }
-        Op::Pool(operation) => return pool(operation, &mut next, target),
+        Op::Pool(operation) => return pool(*operation, &mut next, target),
         Op::Full(value) => full(*value, out, target),
         Op::Random(distribution) => match out.kind {
             Kind::Int => Dispatch::int_random(
@@ -600,88 +600,80 @@ layout!(
 );
 
 /// Burn's own pooling kernels.
-fn pool(
-    op: &ModuleOperationIr,
-    next: &mut dyn FnMut() -> DispatchTensor,
-    target: &Target,
-) -> Results {
-    use ModuleOperationIr as M;
+fn pool(op: Pool, next: &mut dyn FnMut() -> DispatchTensor, target: &Target) -> Results {
     let x = next();
     let one = match op {
-        M::MaxPool1dWithIndices(o) => {
+        Pool::Max1dWithIndices(w) => {
+            let [(kernel, stride, padding, dilation)] = each(w);
+            let ceil = w.ceil_mode;
             let pooled = Dispatch::max_pool1d_with_indices(
-                x,
-                o.kernel_size,
-                o.stride,
-                o.padding,
-                o.dilation,
-                o.ceil_mode,
-                target.int,
+                x, kernel, stride, padding, dilation, ceil, target.int,
             );
             return Results::Two(pooled.output, pooled.indices);
         }
-        M::MaxPool2dWithIndices(o) => {
+        Pool::Max2dWithIndices(w) => {
             let pooled = Dispatch::max_pool2d_with_indices(
                 x,
-                o.kernel_size,
-                o.stride,
-                o.padding,
-                o.dilation,
-                o.ceil_mode,
+                w.kernel,
+                w.stride,
+                w.padding,
+                w.dilation,
+                w.ceil_mode,
                 target.int,
             );
             return Results::Two(pooled.output, pooled.indices);
         }
-        M::MaxPool1dWithIndicesBackward(o) => {
-            let grad = next();
+        Pool::Max1dBackward(w) => {
+            let [(kernel, stride, padding, dilation)] = each(w);
+            let (ceil, grad) = (w.ceil_mode, next());
             Dispatch::max_pool1d_with_indices_backward(
                 x,
-                o.kernel_size,
-                o.stride,
-                o.padding,
-                o.dilation,
-                o.ceil_mode,
+                kernel,
+                stride,
+                padding,
+                dilation,
+                ceil,
                 grad,
                 next(),
             )
             .x_grad
         }
-        M::MaxPool2dWithIndicesBackward(o) => {
+        Pool::Max2dBackward(w) => {
             let grad = next();
             Dispatch::max_pool2d_with_indices_backward(
                 x,
-                o.kernel_size,
-                o.stride,
-                o.padding,
-                o.dilation,
-                o.ceil_mode,
+                w.kernel,
+                w.stride,
+                w.padding,
+                w.dilation,
+                w.ceil_mode,
                 grad,
                 next(),
             )
             .x_grad
         }
-        M::AvgPool1dBackward(o) => Dispatch::avg_pool1d_backward(
+        Pool::Avg1dBackward(w) => {
+            let [(kernel, stride, padding, _)] = each(w);
+            let (counted, ceil) = (w.count_include_pad, w.ceil_mode);
+            Dispatch::avg_pool1d_backward(x, next(), kernel, stride, padding, counted, ceil)
+        }
+        Pool::Avg2dBackward(w) => Dispatch::avg_pool2d_backward(
             x,
             next(),
-            o.kernel_size,
-            o.stride,
-            o.padding,
-            o.count_include_pad,
-            o.ceil_mode,
+            w.kernel,
+            w.stride,
+            w.padding,
+            w.count_include_pad,
+            w.ceil_mode,
         ),
-        M::AvgPool2dBackward(o) => Dispatch::avg_pool2d_backward(
-            x,
-            next(),
-            o.kernel_size,
-            o.stride,
-            o.padding,
-            o.count_include_pad,
-            o.ceil_mode,
-        ),
-        M::AdaptiveAvgPool1dBackward(_) => Dispatch::adaptive_avg_pool1d_backward(x, next()),
-        M::AdaptiveAvgPool2dBackward(_) => Dispatch::adaptive_avg_pool2d_backward(x, next()),
-        M::AdaptiveAvgPool3dBackward(_) => Dispatch::adaptive_avg_pool3d_backward(x, next()),
-        other => unreachable!("{other:?} is lowered when it is read"),
+        Pool::AdaptiveAvg1dBackward => Dispatch::adaptive_avg_pool1d_backward(x, next()),
+        Pool::AdaptiveAvg2dBackward => Dispatch::adaptive_avg_pool2d_backward(x, next()),
+        Pool::AdaptiveAvg3dBackward => Dispatch::adaptive_avg_pool3d_backward(x, next()),
     };
     Results::One(one)
+}
+
+/// Kernel, stride, padding and dilation of the one dimension.
+fn each(w: Windows<1>) -> [(usize, usize, usize, usize); 1] {
+    [(w.kernel[0], w.stride[0], w.padding[0], w.dilation[0])]
 }

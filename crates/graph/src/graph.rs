@@ -99,6 +99,25 @@ impl Graph {
         self
     }
 
+    /// The graph with every detached value read directly: right once nothing is differentiated any more.
+    pub fn without_detach(mut self) -> Self {
+        let mut place: Vec<ValueId> = (0..self.values.len()).collect();
+        self.nodes.retain_mut(|node| {
+            for input in &mut node.inputs {
+                *input = place[*input];
+            }
+            if node.op != Op::Detach {
+                return true;
+            }
+            place[node.outputs[0]] = node.inputs[0];
+            false
+        });
+        for output in &mut self.outputs {
+            *output = place[*output];
+        }
+        self
+    }
+
     /// For each value, whether it depends on one of `sources`.
     pub fn dependent_on(&self, sources: &[ValueId]) -> Vec<bool> {
         let mut depends = vec![false; self.values.len()];

@@ -25,7 +25,7 @@ pub use batch::{Batch, TensorMap};
 pub use error::GraphError;
 pub use evaluate::{SigmoidForm, Target};
 pub use graph::{Graph, Node, Value, ValueId};
-pub use op::{Binary, Compare, Cumulative, Kind, Logic, Op, Reduce, Unary};
+pub use op::{Binary, Compare, Cumulative, Kind, Logic, Op, Pool, Reduce, Unary, Windows};
 pub use parameters::{LayerBehaviour, ModuleTensors, Parameter};
 pub use program::{Prepared, Program};
 pub use record::{Counts, DetachedValue, Evaluated, RandomInput, Recording};

@@ -4,7 +4,7 @@ use burn::tensor::IndexingUpdateOp;
 use burn::tensor::{Distribution, Slice};
 use burn_ir::{
     Conv1dOptionsIr, Conv2dOptionsIr, Conv3dOptionsIr, ConvTranspose1dOptionsIr,
-    ConvTranspose2dOptionsIr, ConvTranspose3dOptionsIr, ModuleOperationIr, PadModeIr, ScalarIr,
+    ConvTranspose2dOptionsIr, ConvTranspose3dOptionsIr, PadModeIr, ScalarIr,
 };
 
 /// What the elements of a value are.
@@ -111,6 +111,33 @@ pub enum Cumulative {
     Min,
 }
 
+/// Sliding windows of a pooling in `N` dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct Windows<const N: usize> {
+    pub kernel: [usize; N],
+    pub stride: [usize; N],
+    pub padding: [usize; N],
+    pub dilation: [usize; N],
+    pub ceil_mode: bool,
+    pub count_include_pad: bool,
+}
+
+/// Burn's own pooling kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Pool {
+    Max1dWithIndices(Windows<1>),
+    Max2dWithIndices(Windows<2>),
+    Max1dBackward(Windows<1>),
+    Max2dBackward(Windows<2>),
+    Avg1dBackward(Windows<1>),
+    Avg2dBackward(Windows<2>),
+    AdaptiveAvg1dBackward,
+    AdaptiveAvg2dBackward,
+    AdaptiveAvg3dBackward,
+}
+
 /// One operation. Shapes and kinds of its results stand in the graph's table of values.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -201,7 +228,7 @@ pub enum Op {
     ConvTranspose2dWeightBackward(ConvTranspose2dOptionsIr),
     ConvTranspose3dWeightBackward(ConvTranspose3dOptionsIr),
     /// A pooling operation or its backward as Burn has it: evaluated, never differentiated.
-    Pool(Box<ModuleOperationIr>),
+    Pool(Pool),
 }
 
 impl Op {
@@ -218,7 +245,7 @@ impl Op {
                 return format!("{function:?}").to_lowercase();
             }
             Op::Logic(function) => return format!("{function:?}").to_lowercase(),
-            Op::Pool(operation) => format!("{operation:?}"),
+            Op::Pool(pool) => format!("Pool{pool:?}"),
             other => format!("{other:?}"),
         };
         snake_case(text.split(['(', ' ', '{']).next().unwrap_or(&text))

@@ -185,6 +185,7 @@ impl Recording {
                 first: self.first_gradient(),
             };
             differentiate(&self.gradient, self.counts.parameters, derivative)
+                .map(Graph::without_detach)
                 .map_err(|error| error.to_string())
         });
         recorded
@@ -373,11 +374,22 @@ fn associated(tensor: DispatchTensor) -> DispatchTensor {
 
 fn reads_data(error: GraphError) -> GraphError {
     match error {
-        GraphError::ClosurePanicked { message } if message.contains("has no initialized value") => {
+        GraphError::ClosurePanicked { message }
+            if ["has no concrete value", "has no initialized value"]
+                .iter()
+                .any(|text| message.contains(text)) =>
+        {
             GraphError::ReadsComputedData { message }
         }
         other => other,
     }
+}
+
+/// Burn's two messages for data that a capture device does not have.
+fn is_read(message: &str) -> bool {
+    ["has no concrete value", "has no initialized value"]
+        .iter()
+        .any(|text| message.contains(text))
 }
 
 /// Draws become inputs, so that masks and noise can be fixed.
@@ -550,7 +562,8 @@ impl GradientCheck {
             parameters,
             heads,
             tolerance: match dtype {
-                burn::tensor::DType::F64 => 1e-9,
+                // some of Burn's own kernels (adaptive pooling) divide by counts in f32
+                burn::tensor::DType::F64 => 1e-6,
                 _ => 2e-3,
             },
         })

@@ -1,6 +1,7 @@
 //! Arithmetic, reductions and float functions.
 
 use super::Importer;
+use crate::capture::DETACHED;
 use crate::error::GraphError;
 use crate::graph::ValueId;
 use crate::op::{Binary, Compare, Cumulative, Kind, Op, Reduce, Unary};
@@ -85,6 +86,9 @@ impl Importer {
             N::GreaterEqualElem(o) => self.comparison_scalar(Compare::GreaterEqual, o),
             N::LowerElem(o) => self.comparison_scalar(Compare::Lower, o),
             N::LowerEqualElem(o) => self.comparison_scalar(Compare::LowerEqual, o),
+            N::Clamp(o) if [o.min.elem::<f64>(), o.max.elem::<f64>()] == DETACHED => {
+                self.node(Op::Detach, &[&o.tensor], &[&o.out])
+            }
             N::Clamp(o) => self.clamp(&o.tensor, Some(o.min), Some(o.max), &o.out),
             N::ClampMin(o) => self.clamp(&o.lhs, Some(o.rhs), None, &o.out),
             N::ClampMax(o) => self.clamp(&o.lhs, None, Some(o.rhs), &o.out),

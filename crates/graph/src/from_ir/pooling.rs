@@ -3,9 +3,9 @@
 use super::Importer;
 use crate::error::GraphError;
 use crate::graph::{Node, ValueId};
-use crate::op::{Kind, Op};
+use crate::op::{Kind, Op, Pool, Windows};
 use burn::tensor::{Shape, TensorData};
-use burn_ir::{MaxPool1dWithIndicesOpIr, MaxPool2dWithIndicesOpIr, ModuleOperationIr, TensorIr};
+use burn_ir::{ModuleOperationIr, TensorIr};
 
 /// One dimension of an average pooling.
 #[derive(Clone, Copy, Debug)]
@@ -58,59 +58,119 @@ impl Importer {
             M::AdaptiveAvgPool2d(o) => self.adaptive(&o.x, &o.out, 2),
             M::AdaptiveAvgPool3d(o) => self.adaptive(&o.x, &o.out, 3),
             M::MaxPool1d(o) => {
-                let out_indices = TensorIr {
-                    id: o.out.id,
-                    shape: o.out.shape.clone(),
-                    status: o.out.status,
-                    dtype: burn::tensor::DType::I64,
-                };
-                let with_indices = M::MaxPool1dWithIndices(MaxPool1dWithIndicesOpIr {
-                    x: o.x.clone(),
-                    kernel_size: o.kernel_size,
-                    stride: o.stride,
-                    padding: o.padding,
-                    dilation: o.dilation,
+                let windows = Windows {
+                    kernel: [o.kernel_size],
+                    stride: [o.stride],
+                    padding: [o.padding],
+                    dilation: [o.dilation],
                     ceil_mode: o.ceil_mode,
-                    out: o.out.clone(),
-                    out_indices,
-                });
-                self.maximum(&o.x, &o.out, None, with_indices)
-            }
-            M::MaxPool2d(o) => {
-                let out_indices = TensorIr {
-                    id: o.out.id,
-                    shape: o.out.shape.clone(),
-                    status: o.out.status,
-                    dtype: burn::tensor::DType::I64,
+                    count_include_pad: false,
                 };
-                let with_indices = M::MaxPool2dWithIndices(MaxPool2dWithIndicesOpIr {
-                    x: o.x.clone(),
-                    kernel_size: o.kernel_size,
-                    stride: o.stride,
-                    padding: o.padding,
-                    dilation: o.dilation,
-                    ceil_mode: o.ceil_mode,
-                    out: o.out.clone(),
-                    out_indices,
-                });
-                self.maximum(&o.x, &o.out, None, with_indices)
+                self.maximum(&o.x, &o.out, None, Pool::Max1dWithIndices(windows))
             }
             M::MaxPool1dWithIndices(o) => {
-                self.maximum(&o.x, &o.out, Some(&o.out_indices), op.clone())
+                let windows = Windows {
+                    kernel: [o.kernel_size],
+                    stride: [o.stride],
+                    padding: [o.padding],
+                    dilation: [o.dilation],
+                    ceil_mode: o.ceil_mode,
+                    count_include_pad: false,
+                };
+                self.maximum(
+                    &o.x,
+                    &o.out,
+                    Some(&o.out_indices),
+                    Pool::Max1dWithIndices(windows),
+                )
+            }
+            M::MaxPool1dWithIndicesBackward(o) => {
+                let windows = Windows {
+                    kernel: [o.kernel_size],
+                    stride: [o.stride],
+                    padding: [o.padding],
+                    dilation: [o.dilation],
+                    ceil_mode: o.ceil_mode,
+                    count_include_pad: false,
+                };
+                self.native(
+                    Pool::Max1dBackward(windows),
+                    &[&o.x, &o.grad, &o.indices],
+                    &o.out,
+                )
+            }
+            M::AvgPool1dBackward(o) => {
+                let windows = Windows {
+                    kernel: [o.kernel_size],
+                    stride: [o.stride],
+                    padding: [o.padding],
+                    dilation: [1; 1],
+                    ceil_mode: o.ceil_mode,
+                    count_include_pad: o.count_include_pad,
+                };
+                self.native(Pool::Avg1dBackward(windows), &[&o.x, &o.grad], &o.out)
+            }
+            M::MaxPool2d(o) => {
+                let windows = Windows {
+                    kernel: o.kernel_size,
+                    stride: o.stride,
+                    padding: o.padding,
+                    dilation: o.dilation,
+                    ceil_mode: o.ceil_mode,
+                    count_include_pad: false,
+                };
+                self.maximum(&o.x, &o.out, None, Pool::Max2dWithIndices(windows))
             }
             M::MaxPool2dWithIndices(o) => {
-                self.maximum(&o.x, &o.out, Some(&o.out_indices), op.clone())
-            }
-            M::AvgPool1dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
-            M::AvgPool2dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
-            M::AdaptiveAvgPool1dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
-            M::AdaptiveAvgPool2dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
-            M::AdaptiveAvgPool3dBackward(o) => self.native(op, &[&o.x, &o.grad], &o.out),
-            M::MaxPool1dWithIndicesBackward(o) => {
-                self.native(op, &[&o.x, &o.grad, &o.indices], &o.out)
+                let windows = Windows {
+                    kernel: o.kernel_size,
+                    stride: o.stride,
+                    padding: o.padding,
+                    dilation: o.dilation,
+                    ceil_mode: o.ceil_mode,
+                    count_include_pad: false,
+                };
+                self.maximum(
+                    &o.x,
+                    &o.out,
+                    Some(&o.out_indices),
+                    Pool::Max2dWithIndices(windows),
+                )
             }
             M::MaxPool2dWithIndicesBackward(o) => {
-                self.native(op, &[&o.x, &o.grad, &o.indices], &o.out)
+                let windows = Windows {
+                    kernel: o.kernel_size,
+                    stride: o.stride,
+                    padding: o.padding,
+                    dilation: o.dilation,
+                    ceil_mode: o.ceil_mode,
+                    count_include_pad: false,
+                };
+                self.native(
+                    Pool::Max2dBackward(windows),
+                    &[&o.x, &o.grad, &o.indices],
+                    &o.out,
+                )
+            }
+            M::AvgPool2dBackward(o) => {
+                let windows = Windows {
+                    kernel: o.kernel_size,
+                    stride: o.stride,
+                    padding: o.padding,
+                    dilation: [1; 2],
+                    ceil_mode: o.ceil_mode,
+                    count_include_pad: o.count_include_pad,
+                };
+                self.native(Pool::Avg2dBackward(windows), &[&o.x, &o.grad], &o.out)
+            }
+            M::AdaptiveAvgPool1dBackward(o) => {
+                self.native(Pool::AdaptiveAvg1dBackward, &[&o.x, &o.grad], &o.out)
+            }
+            M::AdaptiveAvgPool2dBackward(o) => {
+                self.native(Pool::AdaptiveAvg2dBackward, &[&o.x, &o.grad], &o.out)
+            }
+            M::AdaptiveAvgPool3dBackward(o) => {
+                self.native(Pool::AdaptiveAvg3dBackward, &[&o.x, &o.grad], &o.out)
             }
             other => {
                 let text = format!("{other:?}");
@@ -123,11 +183,11 @@ impl Importer {
     /// Burn's own kernel, for graphs that are evaluated only.
     fn native(
         &mut self,
-        op: &ModuleOperationIr,
+        pool: Pool,
         inputs: &[&TensorIr],
         out: &TensorIr,
     ) -> Result<(), GraphError> {
-        self.node(Op::Pool(Box::new(op.clone())), inputs, &[out])
+        self.node(Op::Pool(pool), inputs, &[out])
     }
 
     /// The maxima by their indices: piecewise linear, with the indices as constants.
@@ -136,13 +196,13 @@ impl Importer {
         x: &TensorIr,
         out: &TensorIr,
         indices: Option<&TensorIr>,
-        op: ModuleOperationIr,
+        pool: Pool,
     ) -> Result<(), GraphError> {
         let x = self.get(x)?;
         let values = self.graph.value(Kind::Float, out.shape.clone());
         let positions = self.graph.value(Kind::Int, out.shape.clone());
         self.graph.nodes.push(Node {
-            op: Op::Pool(Box::new(op)),
+            op: Op::Pool(pool),
             inputs: vec![x],
             outputs: vec![values, positions],
         });
