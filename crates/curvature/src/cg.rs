@@ -62,6 +62,10 @@ impl CgResult {
 }
 
 /// Why conjugate gradients stopped: a fact about the problem, not an error.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made per solve, next to whole vectors"
+)]
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CgEnding {

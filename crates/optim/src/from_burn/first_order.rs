@@ -1,0 +1,240 @@
+use burn::optim::{AdamWConfig, ModuleOptimizer, MuonConfig};
+use burn::prelude::*;
+use ravine_curvature::vector;
+
+use super::parameters::{Blueprint, Slot};
+use crate::method::{Move, Start};
+use crate::schedule::Rates;
+use crate::{Method, OptimError, Oracle, Schedule, Step, StepEnding};
+
+/// An optimiser of Burn as a [`Method`]: SGD with momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon,
+/// or one of the user's own.
+///
+/// Takes what the configurations of `burn::optim` build with `init()`, gradient clipping included. Burn computes the step, in
+/// the dtype of θ; this crate lays θ out as a module, counts, and turns the result into a vector again. The promise is
+/// gᵀ(θ' − θ), that of the gradient alone.
+///
+/// Some of Burn's defaults differ from other frameworks': the ε of Adam, AdamW and RMSProp is 1e-5, the dampening of
+/// `MomentumConfig` is 0.1, RMSProp has momentum 0.9, AdamW decays by 1e-4. β and other constants are f32 in Burn even where
+/// θ is f64.
+///
+/// # Cost
+///
+/// One gradient per step.
+///
+/// # Example
+///
+/// ```
+/// use burn::optim::{AdamConfig, SgdConfig, momentum::MomentumConfig};
+/// use ravine_optim::{BurnOptimizer, Method, Schedule};
+///
+/// let adam = BurnOptimizer::new("adam", AdamConfig::new().init(), 1e-3);
+/// let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
+/// let heavy_ball = BurnOptimizer::new(
+///     "heavy-ball",
+///     SgdConfig::new().with_momentum(Some(momentum)).init(),
+///     Schedule::Cosine { initial: 0.1, last: 0.0, steps: 500 },
+/// );
+/// assert_eq!([adam.name(), heavy_ball.name()], ["adam", "heavy-ball"]);
+/// ```
+pub struct BurnOptimizer {
+    name: String,
+    /// The first takes every parameter that no later one takes.
+    parts: Vec<Part>,
+    blueprint: Option<Blueprint>,
+}
+
+/// A parameter, as the choice of its optimiser sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct ParameterInfo<'a> {
+    /// Its path in the model, such as `layers.0.weight`.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+}
+
+type Takes = Box<dyn Fn(ParameterInfo<'_>) -> bool + Send + Sync>;
+
+struct Part {
+    takes: Takes,
+    optimizer: ModuleOptimizer,
+    schedule: Schedule,
+    rates: Option<Rates>,
+}
+
+impl Part {
+    fn new(takes: Takes, optimizer: impl Into<ModuleOptimizer>, schedule: Schedule) -> Self {
+        Self {
+            takes,
+            optimizer: optimizer.into(),
+            schedule,
+            rates: None,
+        }
+    }
+
+    fn next_rate(&mut self, loss: f64) -> Result<f64, OptimError> {
+        let rates = match &mut self.rates {
+            Some(rates) => rates,
+            None => self.rates.insert(self.schedule.start()?),
+        };
+        Ok(rates.next_rate(loss))
+    }
+}
+
+impl BurnOptimizer {
+    /// One optimiser for all parameters.
+    pub fn new(
+        name: impl Into<String>,
+        optimizer: impl Into<ModuleOptimizer>,
+        schedule: impl Into<Schedule>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            parts: vec![Part::new(Box::new(|_| true), optimizer, schedule.into())],
+            blueprint: None,
+        }
+    }
+
+    /// Another optimiser with rates of its own for the parameters that `takes` chooses; of several, the one added last.
+    pub fn with_part(
+        mut self,
+        takes: impl Fn(ParameterInfo<'_>) -> bool + Send + Sync + 'static,
+        optimizer: impl Into<ModuleOptimizer>,
+        schedule: impl Into<Schedule>,
+    ) -> Self {
+        let part = Part::new(Box::new(takes), optimizer, schedule.into());
+        self.parts.push(part);
+        self
+    }
+
+    /// Muon for the matrices, AdamW for everything else, each with its own rates.
+    ///
+    /// Muon's author wants it for the matrices of hidden layers: embeddings and the output layer, which are matrices as well,
+    /// go to AdamW. A shape does not tell them apart: choose them by name with [`BurnOptimizer::with_part`], as the second
+    /// example does. Convolution kernels have rank 4 and go to AdamW, since Burn's Muon takes matrices alone.
+    ///
+    /// # References
+    ///
+    /// K. Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use burn::optim::{AdamWConfig, MuonConfig};
+    /// use ravine_optim::BurnOptimizer;
+    ///
+    /// let matrices = BurnOptimizer::muon(&MuonConfig::new(), 0.02, &AdamWConfig::new(), 3e-4);
+    /// let hidden = BurnOptimizer::new("muon", AdamWConfig::new().init(), 3e-4).with_part(
+    ///     |parameter| parameter.shape.len() == 2 && !parameter.name.starts_with("output"),
+    ///     MuonConfig::new().init(),
+    ///     0.02,
+    /// );
+    /// # let _ = (matrices, hidden);
+    /// ```
+    pub fn muon(
+        muon: &MuonConfig,
+        muon_schedule: impl Into<Schedule>,
+        adam_w: &AdamWConfig,
+        adam_w_schedule: impl Into<Schedule>,
+    ) -> Self {
+        Self::new("muon", adam_w.init(), adam_w_schedule).with_part(
+            |parameter| parameter.shape.len() == 2,
+            muon.init(),
+            muon_schedule,
+        )
+    }
+
+    /// With another name for tables and plots.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..self
+        }
+    }
+
+    /// Burn's steps for all parts, from θ and its gradient.
+    fn advance(
+        &mut self,
+        blueprint: &Blueprint,
+        theta: &Tensor<1>,
+        gradient: &Tensor<1>,
+        loss: f64,
+    ) -> Result<Advanced, OptimError> {
+        let owners: Vec<usize> = blueprint.slots().iter().map(|s| self.owner(s)).collect();
+        let gradient = gradient.clone().cast(theta.dtype());
+        let mut module = blueprint.module(theta);
+        let mut first_rate = None;
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            let rate = part.next_rate(loss)?;
+            if !owners.contains(&index) {
+                continue;
+            }
+            first_rate.get_or_insert(rate);
+            let gradients = blueprint.gradients(&gradient, |slot| owners[slot] == index);
+            module = part.optimizer.step(rate, module, gradients);
+        }
+        Ok(Advanced {
+            theta: module.flat(),
+            rate: first_rate,
+        })
+    }
+
+    /// The part that takes a parameter.
+    fn owner(&self, slot: &Slot) -> usize {
+        let info = ParameterInfo {
+            name: &slot.name,
+            shape: slot.shape.as_slice(),
+        };
+        self.parts
+            .iter()
+            .rposition(|part| (part.takes)(info))
+            .unwrap_or(0)
+    }
+}
+
+struct Advanced {
+    theta: Tensor<1>,
+    /// The rate of the first part that has parameters.
+    rate: Option<f64>,
+}
+
+impl Method for BurnOptimizer {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One step; the rate it reports is that of the first optimiser that has parameters.
+    fn step(&mut self, oracle: &mut Oracle, theta: &Tensor<1>) -> Result<Step, OptimError> {
+        let start = Start::at(oracle, theta)?;
+        // A gradient that is zero does not stop a velocity, unlike a loss or a gradient that is not finite.
+        if let Some(obstacle @ StepEnding::NonFinite { .. }) = start.obstacle() {
+            return Ok(start.stay(oracle, obstacle));
+        }
+        let blueprint = match self.blueprint.take() {
+            Some(blueprint) => blueprint,
+            None => Blueprint::new(oracle.layout())?,
+        };
+        if blueprint.dim() != oracle.dim() {
+            return Err(OptimError::Dimension {
+                expected: blueprint.dim(),
+                found: oracle.dim(),
+            });
+        }
+        let advanced = self.advance(&blueprint, theta, &start.gradient, start.loss)?;
+        self.blueprint = Some(blueprint);
+        let change = advanced.theta.clone() - theta.clone();
+        let to = Move {
+            predicted_change: Some(vector::dot(
+                &start.gradient,
+                &change.cast(start.gradient.dtype()),
+            )),
+            theta: advanced.theta,
+            learning_rate: advanced.rate,
+            ending: StepEnding::Accepted,
+        };
+        Ok(start.finish(oracle, to))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Steps through ill-conditioned losses, with their bill: gradient descent with shrinking rates, Newton-type methods, and the
+//! optimisers of Burn, all in one loop that counts losses, gradients and Hessian-vector products.
+//!
+//! A [`Method`] takes one step at a time and asks an [`Oracle`] for what it needs; the oracle counts ([`Cost`]) and
+//! forgets nothing it has just been told. [`run`] repeats the step on the whole data or on a stream of batches until a
+//! [`Budget`] ends it, and leaves a [`Trajectory`] with a row per step: loss, rate, the change that the method's model promised and
+//! the change that was measured, cost and time. How a step or a run ends is data ([`StepEnding`], [`Ending`]): negative
+//! curvature, a singular matrix or NaN are findings, not failures.
+//!
+//! | method | per step | for |
+//! |---|---|---|
+//! | [`GradientDescent`] (on batches: [`Sgd`]) | 1 gradient | rates by [`Schedule`]: constant, steps, exponential, cosine, inverse time, plateau |
+//! | … with a [`CurvatureCap`] | + 1 product | ε ≤ c · gᵀg / gᵀHg |
+//! | … with [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
+//! | [`Newton`] | 1 gradient, dim products | small models; undamped, fixed or adaptive [`Damping`] |
+//! | [`NewtonCg`] | 1 gradient, 1 product an iteration | large models; negative curvature is found and reported |
+//! | [`BurnOptimizer`] | 1 gradient | momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon |
+//! | [`BurnLbfgs`] | 1 gradient an evaluation | L-BFGS of Burn |
+//!
+//! # Example
+//!
+//! A ravine with condition number 1000: gradient descent crawls at the best fixed rate, Newton-CG needs two products.
+//!
+//! ```
+//! use burn::module::{Module, Param};
+//! use burn::prelude::*;
+//! use ravine_curvature::Objective;
+//! use ravine_optim::{Budget, Ending, Forcing, GradientDescent, Method, NewtonCg, Silent, run};
+//!
+//! #[derive(Module, Debug)]
+//! struct Ravine {
+//!     theta: Param<Tensor<1>>,
+//! }
+//!
+//! let device = Device::flex();
+//! let model = Ravine { theta: Param::from_data([1.0, 0.001], &device) };
+//! let curvatures = Tensor::<1>::from_data([1.0, 1000.0], &device);
+//! let objective = Objective::of_loss(|model: &Ravine, curvatures: &Tensor<1>| {
+//!     (model.theta.val().square() * curvatures.clone()).sum() * 0.5
+//! });
+//! let point = objective.at(&model, &curvatures)?;
+//!
+//! let budget = Budget::steps(2000).target_loss(1e-6);
+//! let mut solve = |method: &mut dyn Method| run(method, &point, point.theta(), &budget, &mut Silent);
+//! let descent = solve(&mut GradientDescent::new(2.0 / 1001.0))?;
+//! let newton = solve(&mut NewtonCg::new().forcing(Forcing::Constant { eta: 1e-4 }))?;
+//! assert_eq!(newton.rows.len(), 1);
+//! assert_eq!(newton.cost.products, 2);
+//! assert!(matches!(descent.ending, Ending::BudgetSpent { step: 2000, .. }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod cost;
+mod error;
+mod from_burn;
+mod gradient_descent;
+mod learning_rate;
+mod line_search;
+mod method;
+mod newton;
+mod newton_cg;
+mod oracle;
+mod run;
+mod schedule;
+#[cfg(test)]
+mod test_problems;
+
+pub use cost::{Cost, CostWeights};
+pub use error::OptimError;
+pub use from_burn::{BurnLbfgs, BurnOptimizer, ParameterInfo};
+pub use gradient_descent::{GradientDescent, Sgd};
+pub use learning_rate::{CurvatureCap, LearningRate};
+pub use line_search::{Armijo, Line, LineSearch};
+pub use method::{EndingKind, Method, Quantity, Step, StepEnding};
+pub use newton::{AdaptiveDamping, Damping, Newton};
+pub use newton_cg::{Forcing, NewtonCg};
+pub use oracle::{CountedHessian, Oracle};
+pub use run::{Batches, Budget, Ending, Limit, Observer, Progress, Row, Silent, Trajectory, run};
+pub use schedule::{Rates, Schedule};

@@ -1,0 +1,379 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::prelude::*;
+use burn::tensor::DType;
+use ravine_curvature::{
+    CurvatureError, Definiteness, DenseSymmetric, Hessian, LinearOperator, ParameterLayout, Point,
+    dense,
+};
+
+use crate::{Cost, OptimError};
+
+/// What a method may ask about the loss on the current batch, with a bill.
+///
+/// Losses, gradients and products are counted when they are asked for; the same question at the same θ is answered from
+/// memory and not counted twice. The oracle remembers two points: the last one asked for a gradient or a product, and the
+/// last one asked for a loss alone, so that a line search returns to its start for nothing.
+#[derive(Debug)]
+pub struct Oracle {
+    batch: Point,
+    /// The last point of which a gradient or a product was asked.
+    expanded: Option<Seen>,
+    /// The last point of which only the loss was asked.
+    probed: Option<Seen>,
+    ledger: Arc<Ledger>,
+}
+
+/// A point that was looked at, and what has been paid for.
+#[derive(Debug)]
+struct Seen {
+    theta: Tensor<1>,
+    point: Point,
+    loss_paid: bool,
+    gradient_paid: bool,
+}
+
+/// Counts that an oracle and the operators it gave away share.
+#[derive(Debug, Default)]
+struct Ledger {
+    losses: AtomicU64,
+    gradients: AtomicU64,
+    products: AtomicU64,
+}
+
+impl Ledger {
+    fn cost(&self) -> Cost {
+        Cost {
+            losses: self.losses.load(Ordering::Relaxed),
+            gradients: self.gradients.load(Ordering::Relaxed),
+            products: self.products.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64, amount: usize) {
+    counter.fetch_add(amount as u64, Ordering::Relaxed);
+}
+
+impl Oracle {
+    /// An oracle for the batch and the model of `batch`, whose own θ does not matter.
+    pub fn new(batch: Point) -> Self {
+        Self {
+            batch,
+            expanded: None,
+            probed: None,
+            ledger: Arc::default(),
+        }
+    }
+
+    /// Changes the batch: nothing that was evaluated on the last one is used again; the bill goes on.
+    pub fn set_batch(&mut self, batch: Point) {
+        self.batch = batch;
+        self.expanded = None;
+        self.probed = None;
+    }
+
+    /// Number of parameters.
+    pub fn dim(&self) -> usize {
+        self.batch.dim()
+    }
+
+    /// Names, shapes and offsets of the parameters.
+    pub fn layout(&self) -> &ParameterLayout {
+        self.batch.layout()
+    }
+
+    /// Everything that was asked so far.
+    pub fn cost(&self) -> Cost {
+        self.ledger.cost()
+    }
+
+    /// The loss at `theta` on the current batch.
+    ///
+    /// # Cost
+    ///
+    /// One loss, or nothing when the loss or the gradient at this θ was asked before.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::Dimension`], and whatever the evaluation reports.
+    pub fn loss(&mut self, theta: &Tensor<1>) -> Result<f64, OptimError> {
+        let seen = self.probe(theta)?;
+        let loss = seen.point.loss()?;
+        let paid = std::mem::replace(&mut seen.loss_paid, true);
+        if !paid {
+            count(&self.ledger.losses, 1);
+        }
+        Ok(loss)
+    }
+
+    /// The loss and its gradient at `theta` on the current batch.
+    ///
+    /// # Shapes
+    ///
+    /// The gradient is flat, [`Oracle::dim`] long.
+    ///
+    /// # Cost
+    ///
+    /// One gradient, or nothing when it was asked before.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::Dimension`], and whatever the evaluation reports.
+    pub fn gradient(&mut self, theta: &Tensor<1>) -> Result<(f64, Tensor<1>), OptimError> {
+        let seen = self.expand(theta)?;
+        let gradient = seen.point.gradient()?;
+        let loss = seen.point.loss()?;
+        seen.loss_paid = true;
+        let paid = std::mem::replace(&mut seen.gradient_paid, true);
+        if !paid {
+            count(&self.ledger.gradients, 1);
+        }
+        Ok((loss, gradient))
+    }
+
+    /// The Hessian at `theta` on the current batch as an operator that counts its applications.
+    ///
+    /// # Cost
+    ///
+    /// One product for each vector it is applied to.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::Dimension`], and whatever moving the point reports.
+    pub fn hessian(&mut self, theta: &Tensor<1>) -> Result<CountedHessian, OptimError> {
+        let hessian = self.expand(theta)?.point.hessian();
+        Ok(CountedHessian {
+            hessian,
+            ledger: Arc::clone(&self.ledger),
+        })
+    }
+
+    /// H v at `theta` on the current batch.
+    ///
+    /// # Shapes
+    ///
+    /// `v` and the product are flat, [`Oracle::dim`] long.
+    ///
+    /// # Cost
+    ///
+    /// One product.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::Dimension`], and whatever the product reports.
+    pub fn hvp(&mut self, theta: &Tensor<1>, v: &Tensor<1>) -> Result<Tensor<1>, OptimError> {
+        Ok(self.hessian(theta)?.apply(v)?)
+    }
+
+    /// The Hessian at `theta` on the current batch as a dense matrix in f64.
+    ///
+    /// # Cost
+    ///
+    /// [`Oracle::dim`] products.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::Dimension`], [`CurvatureError::TooLarge`] above [`ravine_curvature::DENSE_LIMIT`] parameters,
+    /// [`CurvatureError::NonFinite`] when an entry is NaN or infinite, and whatever the products report.
+    pub fn dense_hessian(&mut self, theta: &Tensor<1>) -> Result<DenseSymmetric, OptimError> {
+        let hessian = self.hessian(theta)?;
+        Ok(dense(&hessian)?)
+    }
+
+    /// The point at `theta` on the current batch, for monitors: what is evaluated on it is not counted, and what the
+    /// method asks later is counted as if it had not been evaluated.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::Dimension`], and whatever moving the point reports.
+    pub fn point(&mut self, theta: &Tensor<1>) -> Result<Point, OptimError> {
+        Ok(self.expand(theta)?.point.clone())
+    }
+
+    /// The memory of `theta` for a loss alone.
+    fn probe(&mut self, theta: &Tensor<1>) -> Result<&mut Seen, OptimError> {
+        self.check_dim(theta)?;
+        let in_expanded = self.expanded.as_ref().is_some_and(|seen| seen.is_at(theta));
+        let slot = match in_expanded {
+            true => &mut self.expanded,
+            false => &mut self.probed,
+        };
+        Seen::at(slot, &self.batch, theta)
+    }
+
+    /// The memory of `theta` for a gradient or products; a point that was probed there moves over with what was paid.
+    fn expand(&mut self, theta: &Tensor<1>) -> Result<&mut Seen, OptimError> {
+        self.check_dim(theta)?;
+        let in_expanded = self.expanded.as_ref().is_some_and(|seen| seen.is_at(theta));
+        if !in_expanded && self.probed.as_ref().is_some_and(|seen| seen.is_at(theta)) {
+            self.expanded = self.probed.take();
+        }
+        Seen::at(&mut self.expanded, &self.batch, theta)
+    }
+
+    fn check_dim(&self, theta: &Tensor<1>) -> Result<(), OptimError> {
+        let [found] = theta.dims();
+        match found == self.dim() {
+            true => Ok(()),
+            false => Err(OptimError::Dimension {
+                expected: self.dim(),
+                found,
+            }),
+        }
+    }
+}
+
+impl Seen {
+    /// Fills the slot with the point at `theta`, unless it is there already.
+    fn at<'slot>(
+        slot: &'slot mut Option<Seen>,
+        batch: &Point,
+        theta: &Tensor<1>,
+    ) -> Result<&'slot mut Seen, OptimError> {
+        let seen = match slot.take() {
+            Some(seen) if seen.is_at(theta) => seen,
+            _ => Seen {
+                theta: theta.clone(),
+                point: batch.move_to(theta.clone())?,
+                loss_paid: false,
+                gradient_paid: false,
+            },
+        };
+        Ok(slot.insert(seen))
+    }
+
+    /// Whether `theta` holds the numbers of this point; parameters that are NaN equal nothing and are evaluated again.
+    fn is_at(&self, theta: &Tensor<1>) -> bool {
+        self.theta.dims() == theta.dims()
+            && self.theta.dtype() == theta.dtype()
+            && self.theta.device() == theta.device()
+            && self
+                .theta
+                .clone()
+                .equal(theta.clone())
+                .all()
+                .into_scalar::<bool>()
+    }
+}
+
+/// The Hessian of the oracle's batch at one θ; each vector it is applied to is one product on the oracle's bill.
+#[derive(Clone, Debug)]
+pub struct CountedHessian {
+    hessian: Hessian,
+    ledger: Arc<Ledger>,
+}
+
+impl LinearOperator for CountedHessian {
+    fn dim(&self) -> usize {
+        self.hessian.dim()
+    }
+
+    fn device(&self) -> Device {
+        self.hessian.device()
+    }
+
+    fn dtype(&self) -> DType {
+        self.hessian.dtype()
+    }
+
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
+        let product = self.hessian.apply(v)?;
+        count(&self.ledger.products, 1);
+        Ok(product)
+    }
+
+    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        let products = self.hessian.apply_block(vs)?;
+        count(&self.ledger.products, vs.dims()[0]);
+        Ok(products)
+    }
+
+    fn definiteness(&self) -> Definiteness {
+        self.hessian.definiteness()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_problems::{ToVec, quadratic, vector32};
+
+    fn cost(losses: u64, gradients: u64, products: u64) -> Cost {
+        Cost {
+            losses,
+            gradients,
+            products,
+        }
+    }
+
+    #[test]
+    fn answers_are_right_and_asked_twice_paid_once() {
+        let mut oracle = Oracle::new(quadratic(&[1.0, 4.0], &[0.0, 0.0]));
+        let theta = vector32(&[2.0, -1.0]);
+        assert_eq!(oracle.loss(&theta).unwrap(), 4.0);
+        assert_eq!(oracle.cost(), cost(1, 0, 0));
+        let (loss, gradient) = oracle.gradient(&theta).unwrap();
+        assert_eq!(loss, 4.0);
+        assert_eq!(gradient.to_vec_f32(), [2.0, -4.0]);
+        assert_eq!(oracle.cost(), cost(1, 1, 0));
+        oracle.loss(&theta).unwrap();
+        oracle.gradient(&theta).unwrap();
+        assert_eq!(oracle.cost(), cost(1, 1, 0));
+        let product = oracle.hvp(&theta, &vector32(&[1.0, 1.0])).unwrap();
+        assert_eq!(product.to_vec_f32(), [1.0, 4.0]);
+        assert_eq!(oracle.cost(), cost(1, 1, 1));
+    }
+
+    #[test]
+    fn a_gradient_brings_its_loss_and_survives_probes_elsewhere() {
+        let mut oracle = Oracle::new(quadratic(&[1.0, 4.0], &[0.0, 0.0]));
+        let theta = vector32(&[2.0, -1.0]);
+        oracle.gradient(&theta).unwrap();
+        for trial in 1..5 {
+            oracle.loss(&vector32(&[trial as f32, 0.0])).unwrap();
+        }
+        assert_eq!(oracle.cost(), cost(4, 1, 0));
+        oracle.loss(&theta).unwrap();
+        oracle.gradient(&theta).unwrap();
+        oracle.gradient(&vector32(&[4.0, 0.0])).unwrap();
+        oracle.loss(&vector32(&[4.0, 0.0])).unwrap();
+        assert_eq!(oracle.cost(), cost(4, 2, 0));
+    }
+
+    #[test]
+    fn a_block_counts_its_rows_and_a_dense_hessian_its_dimension() {
+        let mut oracle = Oracle::new(quadratic(&[1.0, 4.0, 9.0], &[0.0; 3]));
+        let theta = vector32(&[1.0, 1.0, 1.0]);
+        let block = Tensor::<2>::ones([2, 3], &Device::flex());
+        oracle.hessian(&theta).unwrap().apply_block(&block).unwrap();
+        assert_eq!(oracle.cost(), cost(0, 0, 2));
+        oracle.dense_hessian(&theta).unwrap();
+        assert_eq!(oracle.cost(), cost(0, 0, 5));
+    }
+
+    #[test]
+    fn a_new_batch_forgets_and_a_monitor_does_not_pay() {
+        let mut oracle = Oracle::new(quadratic(&[1.0], &[0.0]));
+        let theta = vector32(&[2.0]);
+        oracle.point(&theta).unwrap().gradient().unwrap();
+        assert_eq!(oracle.cost(), cost(0, 0, 0));
+        assert_eq!(oracle.gradient(&theta).unwrap().0, 2.0);
+        oracle.set_batch(quadratic(&[3.0], &[0.0]));
+        assert_eq!(oracle.gradient(&theta).unwrap().0, 6.0);
+        assert_eq!(oracle.cost(), cost(0, 2, 0));
+    }
+
+    #[test]
+    fn a_theta_of_another_length_is_an_error() {
+        let mut oracle = Oracle::new(quadratic(&[1.0, 2.0], &[0.0, 0.0]));
+        assert!(matches!(
+            oracle.loss(&vector32(&[1.0])),
+            Err(OptimError::Dimension {
+                expected: 2,
+                found: 1
+            })
+        ));
+    }
+}

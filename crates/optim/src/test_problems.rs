@@ -1,0 +1,125 @@
+//! Small problems with known answers, as Burn modules in f32 on Flex.
+
+use burn::module::{Module, Param};
+use burn::prelude::*;
+use ravine_curvature::{Objective, Point, Precision};
+
+/// A module of nothing but a vector.
+#[derive(Module, Debug)]
+pub(crate) struct Coordinates {
+    pub(crate) theta: Param<Tensor<1>>,
+}
+
+impl Coordinates {
+    pub(crate) fn new(theta: &[f32]) -> Self {
+        Self {
+            theta: Param::from_tensor(vector32(theta)),
+        }
+    }
+}
+
+pub(crate) fn vector32(values: &[f32]) -> Tensor<1> {
+    Tensor::from_data(values, &Device::flex())
+}
+
+/// ½ Σ λᵢ (θᵢ − mᵢ)²: eigenvalues λ, minimum m.
+pub(crate) fn quadratic(eigenvalues: &[f32], minimum: &[f32]) -> Point {
+    let objective = Objective::of_loss(
+        |model: &Coordinates, (eigenvalues, minimum): &(Tensor<1>, Tensor<1>)| {
+            let error = model.theta.val() - minimum.clone();
+            (error.clone() * error * eigenvalues.clone()).sum() * 0.5
+        },
+    );
+    let batch = (vector32(eigenvalues), vector32(minimum));
+    objective.at(&Coordinates::new(minimum), &batch).unwrap()
+}
+
+/// ½ θᵀAθ with A = [[500.5, 499.5], [499.5, 500.5]], eigenvalues 1000 and 1, evaluated in f64.
+pub(crate) fn coupled_in_f64() -> Point {
+    let objective = Objective::of_loss(|model: &Coordinates, matrix: &Tensor<2>| {
+        let theta = model.theta.val().reshape([2, 1]);
+        (matrix.clone().matmul(theta.clone()) * theta).sum() * 0.5
+    })
+    .precision(Precision::F64);
+    let matrix = Tensor::<2>::from_data([[500.5, 499.5], [499.5, 500.5]], &Device::flex());
+    objective
+        .at(&Coordinates::new(&[3.0, -1.0]), &matrix)
+        .unwrap()
+}
+
+/// ½ (θ₀² − θ₁²): a saddle at 0.
+pub(crate) fn saddle() -> Point {
+    quadratic(&[1.0, -1.0], &[0.0, 0.0])
+}
+
+/// 100 (θ₁ − θ₀²)² + (1 − θ₀)²: Rosenbrock's valley, minimum 0 at (1, 1).
+pub(crate) fn rosenbrock() -> Point {
+    let objective = Objective::of_loss(|model: &Coordinates, (): &()| {
+        let theta = model.theta.val();
+        let x = theta.clone().slice(0..1);
+        let y = theta.slice(1..2);
+        let ravine = y - x.clone() * x.clone();
+        let slope = x.neg() + 1.0;
+        (ravine.clone() * ravine) * 100.0 + slope.clone() * slope
+    });
+    objective.at(&Coordinates::new(&[-1.2, 1.0]), &()).unwrap()
+}
+
+/// A linear model with a logistic loss, mean over the examples of log(1 + exp(−y xᵀw − y b)) + ½ · 0.1 ‖w‖².
+#[derive(Module, Debug)]
+pub(crate) struct Logistic {
+    pub(crate) weight: Param<Tensor<2>>,
+    pub(crate) bias: Param<Tensor<1>>,
+}
+
+/// Inputs `[examples, 2]` and labels ±1 `[examples, 1]`.
+pub(crate) type Labelled = (Tensor<2>, Tensor<2>);
+
+pub(crate) fn logistic_model(device: &Device) -> Logistic {
+    Logistic {
+        weight: Param::from_tensor(Tensor::from_data([[0.3], [-0.2]], device)),
+        bias: Param::from_tensor(Tensor::from_data([0.1], device)),
+    }
+}
+
+pub(crate) fn logistic_batch(device: &Device) -> Labelled {
+    let inputs = [
+        [1.0, 2.0],
+        [2.0, -1.0],
+        [-1.5, 0.5],
+        [-1.0, -2.0],
+        [0.5, 1.0],
+    ];
+    let labels = [[1.0], [1.0], [-1.0], [-1.0], [-1.0]];
+    (
+        Tensor::from_data(inputs, device),
+        Tensor::from_data(labels, device),
+    )
+}
+
+pub(crate) fn logistic_loss(model: &Logistic, (inputs, labels): &Labelled) -> Tensor<1> {
+    let scores = inputs.clone().matmul(model.weight.val()) + model.bias.val().unsqueeze::<2>();
+    let margins = scores * labels.clone();
+    let losses = (margins.neg().exp() + 1.0).log();
+    let weight = model.weight.val();
+    losses.mean() + (weight.clone() * weight).sum() * 0.05
+}
+
+/// The logistic problem at its initial parameters.
+pub(crate) fn logistic() -> Point {
+    let device = Device::flex();
+    Objective::of_loss(logistic_loss)
+        .at(&logistic_model(&device), &logistic_batch(&device))
+        .unwrap()
+}
+
+/// The values of a tensor in f32, for comparisons.
+pub(crate) trait ToVec {
+    fn to_vec_f32(self) -> Vec<f32>;
+}
+
+impl<const D: usize> ToVec for Tensor<D> {
+    fn to_vec_f32(self) -> Vec<f32> {
+        self.into_data_as::<f32>().try_into_vec().unwrap()
+    }
+}
