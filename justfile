@@ -7,12 +7,12 @@ default:
 
 # Run one experiment: just exp taylor --seeds 0..5 --set steps=200
 exp name *options:
-    @cargo build --quiet --package ravine-experiments --bin "$1"
+    @cargo build --workspace --bin "$1"
     @"./target/debug/$@"
 
 # The experiments with their questions
 exps:
-    @sed -n '1s|^//! # ||p' experiments/src/bin/*.rs
+    @for file in experiments/src/bin/*.rs; do sed -n '1s|^//! # ||p' "$file"; done
 
 # Start a new experiment from the template: just new my-question
 new name:

@@ -108,7 +108,11 @@ impl DigitsProblem {
     /// # Errors
     ///
     /// When a batch is larger than the data.
-    pub fn stream(&self, size: usize, seed: Seed) -> anyhow::Result<impl Iterator<Item = LabelledBatch<2>> + '_> {
+    pub fn stream(
+        &self,
+        size: usize,
+        seed: Seed,
+    ) -> anyhow::Result<impl Iterator<Item = LabelledBatch<2>> + '_> {
         let batches = self.train.batches(size, seed.value(), &self.device)?;
         Ok(batches.endless())
     }

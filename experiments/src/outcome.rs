@@ -55,7 +55,9 @@ impl Outcome {
             Ending::TargetReached { .. } => "target reached".to_string(),
             Ending::BudgetSpent { limit, .. } => format!("budget spent ({limit:?})").to_lowercase(),
             Ending::Diverged { step, .. } => format!("diverged at step {step}"),
-            Ending::Stalled { step, ending } => format!("stalled at step {step} ({ending:?})").to_lowercase(),
+            Ending::Stalled { step, ending } => {
+                format!("stalled at step {step} ({ending:?})").to_lowercase()
+            }
             Ending::Stopped { .. } => "stopped".to_string(),
             _ => "ended".to_string(),
         }

@@ -374,11 +374,7 @@ fn associated(tensor: DispatchTensor) -> DispatchTensor {
 
 fn reads_data(error: GraphError) -> GraphError {
     match error {
-        GraphError::ClosurePanicked { message }
-            if ["has no concrete value", "has no initialized value"]
-                .iter()
-                .any(|text| message.contains(text)) =>
-        {
+        GraphError::ClosurePanicked { message } if is_read(&message) => {
             GraphError::ReadsComputedData { message }
         }
         other => other,

@@ -209,16 +209,22 @@ mod tests {
 mod scratch {
     use super::*;
     use crate::*;
+    use burn::module::Module;
     use burn::nn::{Linear, LinearConfig};
     use burn::prelude::*;
-    use burn::module::Module;
     use ravine_curvature::Objective;
     #[derive(Module, Debug)]
-    struct Mlp { a: Linear, b: Linear }
+    struct Mlp {
+        a: Linear,
+        b: Linear,
+    }
     #[test]
     fn scratch_weights() {
         let device = Device::flex();
-        let model = Mlp { a: LinearConfig::new(64, 32).init(&device), b: LinearConfig::new(32, 10).init(&device) };
+        let model = Mlp {
+            a: LinearConfig::new(64, 32).init(&device),
+            b: LinearConfig::new(32, 10).init(&device),
+        };
         let x = Tensor::<2>::random([256, 64], burn::tensor::Distribution::Default, &device);
         let y = Tensor::<2>::random([256, 10], burn::tensor::Distribution::Default, &device);
         let objective = Objective::of_loss(|m: &Mlp, (x, y): &(Tensor<2>, Tensor<2>)| {
@@ -226,37 +232,92 @@ mod scratch {
             (e.clone() * e).mean()
         });
         let point = objective.at(&model, &(x, y)).unwrap();
-        println!("dim {} {:?}", point.dim(), CostWeights::measure(&point, 31).unwrap());
+        println!(
+            "dim {} {:?}",
+            point.dim(),
+            CostWeights::measure(&point, 31).unwrap()
+        );
         let t = Instant::now();
-        for _ in 0..50 { let p = point.move_to(point.theta().clone()).unwrap(); p.gradient().unwrap(); }
+        for _ in 0..50 {
+            let p = point.move_to(point.theta().clone()).unwrap();
+            p.gradient().unwrap();
+        }
         let g = t.elapsed().as_secs_f64() / 50.0;
         let d = point.gradient().unwrap();
         let t = Instant::now();
-        for _ in 0..50 { let p = point.move_to(point.theta().clone()).unwrap(); p.gradient().unwrap(); p.hessian().apply(&d).unwrap(); }
+        for _ in 0..50 {
+            let p = point.move_to(point.theta().clone()).unwrap();
+            p.gradient().unwrap();
+            p.hessian().apply(&d).unwrap();
+        }
         let gp = t.elapsed().as_secs_f64() / 50.0;
         let t = Instant::now();
-        for _ in 0..50 { let p = point.move_to(point.theta().clone()).unwrap(); p.hessian().apply(&d).unwrap(); p.gradient().unwrap(); }
+        for _ in 0..50 {
+            let p = point.move_to(point.theta().clone()).unwrap();
+            p.hessian().apply(&d).unwrap();
+            p.gradient().unwrap();
+        }
         let pg = t.elapsed().as_secs_f64() / 50.0;
-        println!("gradient {g:.2e} gradient+first product {:.2} product first {:.2}", gp / g, pg / g);
+        println!(
+            "gradient {g:.2e} gradient+first product {:.2} product first {:.2}",
+            gp / g,
+            pg / g
+        );
         let budget = Budget::steps(300).target_loss(0.05).seconds(60.0);
         let methods: Vec<Box<dyn Method>> = vec![
             Box::new(GradientDescent::new(0.1)),
-            Box::new(GradientDescent::new(LearningRate::from(10.0).capped(CurvatureCap::default())).named("cap")),
-            Box::new(GradientDescent::new(LearningRate::from(1.0).backtracking(Armijo::default())).named("armijo")),
-            Box::new(BurnOptimizer::new("adam", burn::optim::AdamConfig::new().init(), 0.01)),
-            Box::new(BurnOptimizer::muon(&burn::optim::MuonConfig::new(), 0.02, &burn::optim::AdamWConfig::new(), 0.01)),
-            Box::new(BurnLbfgs::by_iterations(10, burn::optim::LineSearchFn::StrongWolfe, 1.0)),
+            Box::new(
+                GradientDescent::new(LearningRate::from(10.0).capped(CurvatureCap::default()))
+                    .named("cap"),
+            ),
+            Box::new(
+                GradientDescent::new(LearningRate::from(1.0).backtracking(Armijo::default()))
+                    .named("armijo"),
+            ),
+            Box::new(BurnOptimizer::new(
+                "adam",
+                burn::optim::AdamConfig::new().init(),
+                0.01,
+            )),
+            Box::new(BurnOptimizer::muon(
+                &burn::optim::MuonConfig::new(),
+                0.02,
+                &burn::optim::AdamWConfig::new(),
+                0.01,
+            )),
+            Box::new(BurnLbfgs::by_iterations(
+                10,
+                burn::optim::LineSearchFn::StrongWolfe,
+                1.0,
+            )),
             Box::new(NewtonCg::new().max_iterations(50)),
-            Box::new(NewtonCg::new().forcing(Forcing::EisenstatWalker{gamma:0.9,alpha:2.0}).max_iterations(50).named("ew")),
+            Box::new(
+                NewtonCg::new()
+                    .forcing(Forcing::EisenstatWalker {
+                        gamma: 0.9,
+                        alpha: 2.0,
+                    })
+                    .max_iterations(50)
+                    .named("ew"),
+            ),
         ];
         for mut m in methods {
             let r = run(&mut m, &point, point.theta(), &budget, &mut Silent).unwrap();
-            println!("{} {:?} loss {:?} cost {:?} {:.2}s", m.name(), r.ending, r.final_loss, r.cost, r.seconds);
+            println!(
+                "{} {:?} loss {:?} cost {:?} {:.2}s",
+                m.name(),
+                r.ending,
+                r.final_loss,
+                r.cost,
+                r.seconds
+            );
         }
         let budget = Budget::steps(3);
         let mut m = Newton::new(Damping::adaptive());
         let r = run(&mut m, &point, point.theta(), &budget, &mut Silent).unwrap();
-        for row in &r.rows { println!("{row:?}"); }
+        for row in &r.rows {
+            println!("{row:?}");
+        }
         println!("{:?} {:?} {:.2}s", r.ending, r.final_loss, r.seconds);
     }
 }

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use ravine_curvature::{LanczosOptions, Monitor, Seed, lanczos_top_k};
 use ravine_experiments::{
-    Axis, Context, DigitsConfig, DigitsProblem, Experiment, Plot, Report, RunOptions, Seeds, Series, Table, median,
-    significant,
+    Axis, Context, DigitsConfig, DigitsProblem, Experiment, Plot, Report, RunOptions, Seeds,
+    Series, Table, median, significant,
 };
 use ravine_optim::{Batches, Budget, GradientDescent, Progress, run as descend};
 use serde::{Deserialize, Serialize};
@@ -98,10 +98,15 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     }
     anyhow::ensure!(!runs.is_empty(), "every seed failed: see rows and cells");
     let curves = |value: fn(&Measured) -> f64| -> Vec<Vec<(f64, f64)>> {
-        runs.iter().map(|run| run.iter().map(|m| (m.epoch, value(m))).collect()).collect()
+        runs.iter()
+            .map(|run| run.iter().map(|m| (m.epoch, value(m))).collect())
+            .collect()
     };
     let growth = |value: fn(&Measured) -> f64| {
-        median(runs.iter().filter_map(|run| Some(value(run.last()?) / value(run.first()?))))
+        median(
+            runs.iter()
+                .filter_map(|run| Some(value(run.last()?) / value(run.first()?))),
+        )
     };
     let gtg = growth(|m| m.monitor.gtg);
     let gthg = growth(|m| m.monitor.gthg);
@@ -115,7 +120,10 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     context.summarize("growth of gthg", &gthg)?;
     context.summarize("largest gthg over its first", &largest)?;
     context.summarize("test error", &test_error)?;
-    let mut table = Table::new("First and last measurement, median over seeds", ["quantity", "first", "last", "last / first"]);
+    let mut table = Table::new(
+        "First and last measurement, median over seeds",
+        ["quantity", "first", "last", "last / first"],
+    );
     let quantities: [(&str, fn(&Measured) -> f64); 6] = [
         ("training loss", |m| m.monitor.loss),
         ("‖g‖", |m| m.monitor.gradient_norm),
@@ -127,7 +135,12 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     for (name, value) in quantities {
         let first = median(runs.iter().filter_map(|run| run.first().map(value)));
         let last = median(runs.iter().filter_map(|run| run.last().map(value)));
-        table.push([name.into(), first.into(), last.into(), (last / first).into()]);
+        table.push([
+            name.into(),
+            first.into(),
+            last.into(),
+            (last / first).into(),
+        ]);
     }
     let report = Report::new("Gradient and curvature while a network learns the digits")
         .finding(format!(
@@ -169,13 +182,22 @@ fn train(context: &Context<Config>, seed: u64) -> anyhow::Result<Vec<Measured>> 
         problem.objective.at(&problem.model, &batch)
     });
     let progress = context.progress(&format!("seed {seed}"), steps);
-    let options = LanczosOptions { pairs: 1, tolerance: 1e-3, max_iterations: 60, ..Default::default() };
+    let options = LanczosOptions {
+        pairs: 1,
+        tolerance: 1e-3,
+        max_iterations: 60,
+        ..Default::default()
+    };
     let mut measured = Vec::new();
     let mut failure = None;
     let mut look = |step: usize, theta: &burn::tensor::Tensor<1>| -> anyhow::Result<()> {
         let point = full.move_to(theta.clone())?;
         let monitor = Monitor::at(&point)?;
-        let top = lanczos_top_k(&point.hessian(), &options, Seed::new(seed).stream("lanczos"))?;
+        let top = lanczos_top_k(
+            &point.hessian(),
+            &options,
+            Seed::new(seed).stream("lanczos"),
+        )?;
         measured.push(Measured {
             epoch: step as f64 / per_epoch as f64,
             monitor,
@@ -200,7 +222,13 @@ fn train(context: &Context<Config>, seed: u64) -> anyhow::Result<Vec<Measured>> 
         }
     };
     let mut method = GradientDescent::new(config.rate);
-    descend(&mut method, stream, full.theta(), &Budget::steps(steps), &mut observer)?;
+    descend(
+        &mut method,
+        stream,
+        full.theta(),
+        &Budget::steps(steps),
+        &mut observer,
+    )?;
     match failure {
         Some(error) => Err(error),
         None => Ok(measured),

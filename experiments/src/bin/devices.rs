@@ -14,7 +14,9 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use rand::{Rng, RngExt};
 use ravine_curvature::{HvpMethod, LinearOperator, Objective, Seed};
-use ravine_experiments::{Axis, Context, Experiment, Plot, Report, RunOptions, Table, median, significant};
+use ravine_experiments::{
+    Axis, Context, Experiment, Plot, Report, RunOptions, Table, median, significant,
+};
 use ravine_model::datasets::LabelledBatch;
 use ravine_model::losses::cross_entropy;
 use ravine_model::models::{Mlp, MlpConfig};
@@ -32,7 +34,9 @@ struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            networks: ["64-32-10:128", "64-128-128-10:256", "784-512-512-10:256"].map(String::from).to_vec(),
+            networks: ["64-32-10:128", "64-128-128-10:256", "784-512-512-10:256"]
+                .map(String::from)
+                .to_vec(),
             rounds: 15,
         }
     }
@@ -71,10 +75,18 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     let config = context.config();
     context.announce_cells(config.networks.len());
     let mut columns = vec!["network, examples".to_string(), "device".to_string()];
-    columns.extend(EVALUATIONS.iter().map(|evaluation| format!("{evaluation} (ms)")));
+    columns.extend(
+        EVALUATIONS
+            .iter()
+            .map(|evaluation| format!("{evaluation} (ms)")),
+    );
     columns.push("product / gradient".to_string());
     let mut table = Table::new("Median over the rounds", columns);
-    let mut plot = Plot::new("Recorded Hessian-vector product", Axis::log("parameters"), Axis::log("milliseconds"));
+    let mut plot = Plot::new(
+        "Recorded Hessian-vector product",
+        Axis::log("parameters"),
+        Axis::log("milliseconds"),
+    );
     let mut ratios = Vec::new();
     let mut curves: Vec<Vec<(f64, f64)>> = vec![Vec::new(); devices().len()];
     for network in &config.networks {
@@ -83,7 +95,9 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         let mut products = Vec::new();
         for (index, (device, _)) in devices().iter().enumerate() {
             let of = |evaluation: &str| {
-                let matching = timings.iter().filter(|t| t.device == *device && t.evaluation == evaluation);
+                let matching = timings
+                    .iter()
+                    .filter(|t| t.device == *device && t.evaluation == evaluation);
                 1e3 * median(matching.map(|t| t.seconds))
             };
             let times = EVALUATIONS.map(of);
@@ -94,7 +108,10 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
             row.push((times[2] / times[1]).into());
             table.push(row);
         }
-        ratios.push(format!("{network}: {}", significant(products[1] / products[0], 3)));
+        ratios.push(format!(
+            "{network}: {}",
+            significant(products[1] / products[0], 3)
+        ));
         for timing in &timings {
             context.row("timings", timing)?;
         }
@@ -115,14 +132,23 @@ fn widths(network: &str) -> anyhow::Result<(Vec<usize>, usize)> {
     let (widths, examples) = network
         .split_once(':')
         .ok_or_else(|| anyhow::anyhow!("network `{network}` is not of the form 64-32-10:128"))?;
-    let widths: Vec<usize> = widths.split('-').map(str::parse).collect::<Result<_, _>>()?;
-    anyhow::ensure!(widths.len() >= 2, "network `{network}` needs inputs and outputs");
+    let widths: Vec<usize> = widths
+        .split('-')
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    anyhow::ensure!(
+        widths.len() >= 2,
+        "network `{network}` needs inputs and outputs"
+    );
     Ok((widths, examples.parse()?))
 }
 
 fn parameters(network: &str) -> anyhow::Result<usize> {
     let (widths, _) = widths(network)?;
-    Ok(widths.windows(2).map(|pair| pair[0] * pair[1] + pair[1]).sum())
+    Ok(widths
+        .windows(2)
+        .map(|pair| pair[0] * pair[1] + pair[1])
+        .sum())
 }
 
 fn time(context: &Context<Config>, network: &str) -> anyhow::Result<Vec<Timing>> {
@@ -130,12 +156,17 @@ fn time(context: &Context<Config>, network: &str) -> anyhow::Result<Vec<Timing>>
     let (widths, examples) = widths(network)?;
     let (inputs, outputs) = (widths[0], widths[widths.len() - 1]);
     let mut rng = Seed::new(0).rng();
-    let pixels: Vec<f64> = (0..examples * inputs).map(|_| rng.random::<f64>() - 0.5).collect();
-    let labels: Vec<i64> = (0..examples).map(|_| (rng.next_u32() as usize % outputs) as i64).collect();
+    let pixels: Vec<f64> = (0..examples * inputs)
+        .map(|_| rng.random::<f64>() - 0.5)
+        .collect();
+    let labels: Vec<i64> = (0..examples)
+        .map(|_| (rng.next_u32() as usize % outputs) as i64)
+        .collect();
     let mut points = Vec::new();
     for (name, device) in devices() {
         let dtype = context.device().settings().float_dtype.into();
-        let model = MlpConfig::new(inputs, &widths[1..widths.len() - 1], outputs).init((&device, dtype))?;
+        let model =
+            MlpConfig::new(inputs, &widths[1..widths.len() - 1], outputs).init((&device, dtype))?;
         let data = TensorData::new(pixels.clone(), [examples, inputs]).convert_dtype(dtype);
         let batch: LabelledBatch<2> = (
             Tensor::from_data(data, (&device, dtype)),
@@ -187,6 +218,9 @@ fn time_once(point: &ravine_curvature::Point, evaluation: &str) -> anyhow::Resul
         "gradient" => drop(fresh.gradient()?),
         _ => drop(hessian.apply(&v)?),
     }
-    fresh.device().sync().map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    fresh
+        .device()
+        .sync()
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
     Ok(start.elapsed().as_secs_f64())
 }

@@ -12,16 +12,17 @@
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use burn::optim::{AdamConfig, MomentumConfig, SgdConfig};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, SgdConfig};
 use ravine_curvature::{Monitor, Objective, Point, Seed};
 use ravine_experiments::{
-    Axis, Best, Context, DigitsConfig, DigitsProblem, Dtype, Experiment, Outcome, Plot, Report, RunOptions, Seeds,
-    Series, Table, log_slope, median, significant,
+    Axis, Best, Context, DigitsConfig, DigitsProblem, Dtype, Experiment, Outcome, Plot, Report,
+    RunOptions, Seeds, Series, Table, log_slope, median, significant,
 };
 use ravine_model::problems::{Problem, Quadratic, QuadraticConfig};
 use ravine_optim::{
-    Armijo, Batches, Budget, BurnOptimizer, CostWeights, CurvatureCap, Damping, GradientDescent, LearningRate, Method,
-    Newton, NewtonCg, Progress, Schedule, Silent, run as minimise,
+    Armijo, Batches, Budget, BurnOptimizer, CostWeights, CurvatureCap, Damping, GradientDescent,
+    LearningRate, Method, Newton, NewtonCg, Progress, Schedule, Silent, run as minimise,
 };
 use serde::{Deserialize, Serialize};
 
@@ -140,25 +141,58 @@ impl Candidate {
         };
         match self {
             Self::Fixed => descent(rate.into()),
-            Self::StepDecay => {
-                descent(Schedule::StepDecay { initial: rate, factor: 0.5, every: steps / 4 }.into())
-            }
+            Self::StepDecay => descent(
+                Schedule::StepDecay {
+                    initial: rate,
+                    factor: 0.5,
+                    every: steps / 4,
+                }
+                .into(),
+            ),
             Self::Exponential => {
                 let factor = 0.02f64.powf(1.0 / steps as f64);
-                descent(Schedule::Exponential { initial: rate, factor }.into())
+                descent(
+                    Schedule::Exponential {
+                        initial: rate,
+                        factor,
+                    }
+                    .into(),
+                )
             }
-            Self::Cosine => descent(Schedule::Cosine { initial: rate, last: 0.0, steps }.into()),
-            Self::Plateau => descent(
-                Schedule::Plateau { initial: rate, factor: 0.5, patience: 10, threshold: 1e-3, minimum: 1e-6 }.into(),
+            Self::Cosine => descent(
+                Schedule::Cosine {
+                    initial: rate,
+                    last: 0.0,
+                    steps,
+                }
+                .into(),
             ),
-            Self::Armijo => descent(LearningRate::from(10.0 * rate).backtracking(Armijo::default())),
-            Self::CurvatureCap => descent(LearningRate::from(10.0 * rate).capped(CurvatureCap::default())),
+            Self::Plateau => descent(
+                Schedule::Plateau {
+                    initial: rate,
+                    factor: 0.5,
+                    patience: 10,
+                    threshold: 1e-3,
+                    minimum: 1e-6,
+                }
+                .into(),
+            ),
+            Self::Armijo => {
+                descent(LearningRate::from(10.0 * rate).backtracking(Armijo::default()))
+            }
+            Self::CurvatureCap => {
+                descent(LearningRate::from(10.0 * rate).capped(CurvatureCap::default()))
+            }
             Self::Momentum => {
                 let momentum = MomentumConfig::new().with_momentum(0.9);
                 let optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
                 Box::new(BurnOptimizer::new(self.name(), optimizer, rate))
             }
-            Self::Adam => Box::new(BurnOptimizer::new(self.name(), AdamConfig::new().init(), 0.1 * rate)),
+            Self::Adam => Box::new(BurnOptimizer::new(
+                self.name(),
+                AdamConfig::new().init(),
+                0.1 * rate,
+            )),
             Self::Newton => Box::new(Newton::new(Damping::None).named(self.name())),
             Self::DampedNewton => Box::new(Newton::new(Damping::adaptive()).named(self.name())),
             Self::NewtonCg => Box::new(NewtonCg::new().named(self.name())),
@@ -235,12 +269,18 @@ fn main() -> ExitCode {
 fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     let config = context.config();
     let seeds = context.seeds().len();
-    let tuned = Candidate::ALL.iter().filter(|candidate| candidate.is_tuned()).count();
+    let tuned = Candidate::ALL
+        .iter()
+        .filter(|candidate| candidate.is_tuned())
+        .count();
     let batch_methods = config.batch_rates.len() * BATCH_SCHEDULES.len();
     context.announce_cells(
-        Candidate::ALL.len() * seeds * (config.kappas.len() + 1) + tuned * config.rates.len() + batch_methods * seeds,
+        Candidate::ALL.len() * seeds * (config.kappas.len() + 1)
+            + tuned * config.rates.len()
+            + batch_methods * seeds,
     );
-    let mut report = Report::new("Ill-conditioning: fixed rates, shrinking rates and Newton-type steps");
+    let mut report =
+        Report::new("Ill-conditioning: fixed rates, shrinking rates and Newton-type steps");
     report = quadratics(context, report)?;
     report = digits(context, report)?;
     mini_batches(context, report)
@@ -252,9 +292,19 @@ fn quadratics(context: &Context<Config>, mut report: Report) -> anyhow::Result<R
     let config = context.config();
     let mut columns = vec!["method".to_string()];
     columns.extend(config.kappas.iter().map(|kappa| format!("κ = {kappa:e}")));
-    let mut steps_table = Table::new("Steps to the target, median over seeds (a dash: not within the steps allowed)", columns.clone());
-    let mut cost_table = Table::new("Gradient-equivalents to the target, median over seeds", columns);
-    let mut plot = Plot::new("Steps to the target on quadratics", Axis::log("condition number κ"), Axis::log("steps"));
+    let mut steps_table = Table::new(
+        "Steps to the target, median over seeds (a dash: not within the steps allowed)",
+        columns.clone(),
+    );
+    let mut cost_table = Table::new(
+        "Gradient-equivalents to the target, median over seeds",
+        columns,
+    );
+    let mut plot = Plot::new(
+        "Steps to the target on quadratics",
+        Axis::log("condition number κ"),
+        Axis::log("steps"),
+    );
     let mut slope_of_fixed = f64::NAN;
     let mut newton_steps = f64::NAN;
     for candidate in Candidate::ALL {
@@ -267,7 +317,9 @@ fn quadratics(context: &Context<Config>, mut report: Report) -> anyhow::Result<R
                 let outcome = cell(context, &problem, candidate, seed, None, || {
                     solve_quadratic(context, candidate, kappa, seed)
                 })?;
-                let Some(outcome) = outcome.filter(Outcome::reached) else { continue };
+                let Some(outcome) = outcome.filter(Outcome::reached) else {
+                    continue;
+                };
                 curves[index].push((kappa, outcome.steps as f64));
                 reached.push((outcome.steps as f64, outcome.gradient_equivalents));
             }
@@ -276,13 +328,21 @@ fn quadratics(context: &Context<Config>, mut report: Report) -> anyhow::Result<R
             costs.push(all.then(|| median(reached.iter().map(|r| r.1))));
         }
         if candidate == Candidate::Fixed {
-            slope_of_fixed = median(curves.iter().map(|curve| log_slope(curve.iter().copied().filter(|p| p.0 > 1.0))));
+            slope_of_fixed = median(
+                curves
+                    .iter()
+                    .map(|curve| log_slope(curve.iter().copied().filter(|p| p.0 > 1.0))),
+            );
         }
         if candidate == Candidate::Newton {
             newton_steps = steps.iter().flatten().copied().fold(0.0, f64::max);
         }
-        steps_table.push(std::iter::once(candidate.name().into()).chain(steps.into_iter().map(Into::into)));
-        cost_table.push(std::iter::once(candidate.name().into()).chain(costs.into_iter().map(Into::into)));
+        steps_table.push(
+            std::iter::once(candidate.name().into()).chain(steps.into_iter().map(Into::into)),
+        );
+        cost_table.push(
+            std::iter::once(candidate.name().into()).chain(costs.into_iter().map(Into::into)),
+        );
         plot.push(Series::over_seeds(candidate.name(), curves));
     }
     report = report
@@ -301,10 +361,19 @@ fn quadratics(context: &Context<Config>, mut report: Report) -> anyhow::Result<R
     Ok(report)
 }
 
-fn solve_quadratic(context: &Context<Config>, candidate: Candidate, kappa: f64, seed: u64) -> anyhow::Result<Outcome> {
+fn solve_quadratic(
+    context: &Context<Config>,
+    candidate: Candidate,
+    kappa: f64,
+    seed: u64,
+) -> anyhow::Result<Outcome> {
     let config = context.config();
-    let model = QuadraticConfig::new(config.dimension, kappa).with_seed(seed).init(context.device())?;
-    let objective = context.objective(Objective::of_loss(|model: &Quadratic, (): &()| model.loss()));
+    let model = QuadraticConfig::new(config.dimension, kappa)
+        .with_seed(seed)
+        .init(context.device())?;
+    let objective = context.objective(Objective::of_loss(|model: &Quadratic, (): &()| {
+        model.loss()
+    }));
     let point = objective.at(&model, &())?;
     let eigenvalues = model.eigenvalues();
     let smallest = eigenvalues.iter().copied().fold(f64::INFINITY, f64::min);
@@ -313,7 +382,9 @@ fn solve_quadratic(context: &Context<Config>, candidate: Candidate, kappa: f64, 
     let excess = point.loss()? - model.minimum();
     let target = model.minimum() + config.quadratic_target * excess;
     let weights = weights(config.dimension);
-    let budget = Budget::steps(config.quadratic_steps).target_loss(target).weights(weights);
+    let budget = Budget::steps(config.quadratic_steps)
+        .target_loss(target)
+        .weights(weights);
     let mut method = candidate.method(rate, config.quadratic_steps);
     let trajectory = minimise(&mut *method, &point, point.theta(), &budget, &mut Silent)?;
     Ok(Outcome::of(&trajectory, 200))
@@ -321,7 +392,11 @@ fn solve_quadratic(context: &Context<Config>, candidate: Candidate, kappa: f64, 
 
 /// One product with the matrix for each of loss, gradient and product.
 fn weights(_dimension: usize) -> CostWeights {
-    CostWeights { loss: 1.0, gradient: 1.0, product: 1.0 }
+    CostWeights {
+        loss: 1.0,
+        gradient: 1.0,
+        product: 1.0,
+    }
 }
 
 // ---- the whole data ----
@@ -337,13 +412,33 @@ fn digits(context: &Context<Config>, mut report: Report) -> anyhow::Result<Repor
     })?;
     let weights = measured.unwrap_or_default();
     let mut table = Table::new(
-        format!("To a training loss of {}, median over the seeds that reached it", config.digits_target),
-        ["method", "rate", "reached", "steps", "gradient-equivalents", "seconds", "final loss", "‖g‖ at the end"],
+        format!(
+            "To a training loss of {}, median over the seeds that reached it",
+            config.digits_target
+        ),
+        [
+            "method",
+            "rate",
+            "reached",
+            "steps",
+            "gradient-equivalents",
+            "seconds",
+            "final loss",
+            "‖g‖ at the end",
+        ],
     )
     .mark_best("gradient-equivalents", Best::Lowest)
     .mark_best("final loss", Best::Lowest);
-    let mut by_cost = Plot::new("Training loss by cost", Axis::log("gradient-equivalents").from(1.0), Axis::log("training loss"));
-    let mut gradients = Plot::new("Gradient norm by cost", Axis::log("gradient-equivalents").from(1.0), Axis::log("‖g‖"));
+    let mut by_cost = Plot::new(
+        "Training loss by cost",
+        Axis::log("gradient-equivalents").from(1.0),
+        Axis::log("training loss"),
+    );
+    let mut gradients = Plot::new(
+        "Gradient norm by cost",
+        Axis::log("gradient-equivalents").from(1.0),
+        Axis::log("‖g‖"),
+    );
     let mut best: Option<(f64, &str)> = None;
     let mut newton = String::new();
     for candidate in Candidate::ALL {
@@ -359,18 +454,34 @@ fn digits(context: &Context<Config>, mut report: Report) -> anyhow::Result<Repor
             outcomes.extend(outcome);
         }
         let curve = |value: fn(&ravine_optim::Row) -> f64| -> Vec<Vec<(f64, f64)>> {
-            let of = |outcome: &Outcome| outcome.rows.iter().map(|row| (row.gradient_equivalents.max(1.0), value(row))).collect();
+            let of = |outcome: &Outcome| {
+                outcome
+                    .rows
+                    .iter()
+                    .map(|row| (row.gradient_equivalents.max(1.0), value(row)))
+                    .collect()
+            };
             outcomes.iter().map(of).collect()
         };
         by_cost.push(Series::over_seeds(candidate.name(), curve(|row| row.loss)));
-        gradients.push(Series::over_seeds(candidate.name(), curve(|row| row.gradient_norm.unwrap_or(f64::NAN))));
-        let reached: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.reached()).collect();
+        gradients.push(Series::over_seeds(
+            candidate.name(),
+            curve(|row| row.gradient_norm.unwrap_or(f64::NAN)),
+        ));
+        let reached: Vec<&Outcome> = outcomes
+            .iter()
+            .filter(|outcome| outcome.reached())
+            .collect();
         let of_reached = |value: fn(&Outcome) -> f64| match reached.is_empty() {
             true => None,
             false => Some(median(reached.iter().map(|outcome| value(outcome)))),
         };
         let cost = of_reached(|outcome| outcome.gradient_equivalents);
-        let final_loss = median(outcomes.iter().map(|outcome| outcome.final_loss.unwrap_or(f64::NAN)));
+        let final_loss = median(
+            outcomes
+                .iter()
+                .map(|outcome| outcome.final_loss.unwrap_or(f64::NAN)),
+        );
         if let Some(cost) = cost
             && reached.len() == outcomes.len()
             && best.is_none_or(|(known, _)| cost < known)
@@ -379,7 +490,11 @@ fn digits(context: &Context<Config>, mut report: Report) -> anyhow::Result<Repor
         }
         if candidate == Candidate::Newton {
             let endings: Vec<String> = outcomes.iter().map(Outcome::ending_text).collect();
-            newton = format!("plain Newton ended at a loss of {} ({})", significant(final_loss, 3), endings.join(", "));
+            newton = format!(
+                "plain Newton ended at a loss of {} ({})",
+                significant(final_loss, 3),
+                endings.join(", ")
+            );
         }
         table.push([
             candidate.name().into(),
@@ -389,11 +504,19 @@ fn digits(context: &Context<Config>, mut report: Report) -> anyhow::Result<Repor
             cost.into(),
             of_reached(|outcome| outcome.seconds).into(),
             final_loss.into(),
-            median(outcomes.iter().map(|outcome| outcome.final_gradient_norm.unwrap_or(f64::NAN))).into(),
+            median(
+                outcomes
+                    .iter()
+                    .map(|outcome| outcome.final_gradient_norm.unwrap_or(f64::NAN)),
+            )
+            .into(),
         ]);
     }
     let winner = match best {
-        Some((cost, name)) => format!("the cheapest method that reached it with every seed was {name}, after {} gradient-equivalents", significant(cost, 3)),
+        Some((cost, name)) => format!(
+            "the cheapest method that reached it with every seed was {name}, after {} gradient-equivalents",
+            significant(cost, 3)
+        ),
         None => "no method reached it with every seed".to_string(),
     };
     report = report
@@ -412,11 +535,17 @@ fn digits(context: &Context<Config>, mut report: Report) -> anyhow::Result<Repor
 }
 
 /// The rate with the lowest final loss on the tuning seed.
-fn tune(context: &Context<Config>, candidate: Candidate, weights: CostWeights) -> anyhow::Result<Option<f64>> {
+fn tune(
+    context: &Context<Config>,
+    candidate: Candidate,
+    weights: CostWeights,
+) -> anyhow::Result<Option<f64>> {
     let mut best: Option<(f64, f64)> = None;
     for &rate in &context.config().rates {
         let name = format!("digits/tuning/method={}/rate={rate}", candidate.name());
-        let outcome = context.cell(name, || train(context, candidate, rate, TUNING_SEED, weights))?;
+        let outcome = context.cell(name, || {
+            train(context, candidate, rate, TUNING_SEED, weights)
+        })?;
         let loss = outcome.ok().and_then(|outcome| match outcome.reached() {
             // all runs end at the target: then the cheaper one is better
             true => Some(outcome.gradient_equivalents * 1e-9),
@@ -457,12 +586,33 @@ const BATCH_SCHEDULES: [&str; 3] = ["fixed", "exponential", "cosine"];
 
 fn mini_batches(context: &Context<Config>, mut report: Report) -> anyhow::Result<Report> {
     let config = context.config();
-    let mut loss = Plot::new("Training loss of mini-batch SGD", Axis::linear("step"), Axis::log("loss on the whole training set"));
-    let mut gtg = Plot::new("gᵀg of the whole training loss", Axis::linear("step"), Axis::log("gᵀg"));
-    let mut gthg = Plot::new("gᵀHg of the whole training loss", Axis::linear("step"), Axis::log("gᵀHg"));
+    let mut loss = Plot::new(
+        "Training loss of mini-batch SGD",
+        Axis::linear("step"),
+        Axis::log("loss on the whole training set"),
+    );
+    let mut gtg = Plot::new(
+        "gᵀg of the whole training loss",
+        Axis::linear("step"),
+        Axis::log("gᵀg"),
+    );
+    let mut gthg = Plot::new(
+        "gᵀHg of the whole training loss",
+        Axis::linear("step"),
+        Axis::log("gᵀHg"),
+    );
     let mut table = Table::new(
         "The last tenth of the steps, medians over measurements and seeds",
-        ["schedule", "initial rate", "loss", "gᵀg", "gᵀHg", "ε / 2ε*", "uphill by the model", "uphill when tried"],
+        [
+            "schedule",
+            "initial rate",
+            "loss",
+            "gᵀg",
+            "gᵀHg",
+            "ε / 2ε*",
+            "uphill by the model",
+            "uphill when tried",
+        ],
     )
     .mark_best("loss", Best::Lowest);
     let (mut fixed_floor, mut shrunk_floor) = (f64::INFINITY, f64::INFINITY);
@@ -475,21 +625,36 @@ fn mini_batches(context: &Context<Config>, mut report: Report) -> anyhow::Result
                 let watched = context.cell(name, || watch(context, schedule, rate, seed))?;
                 let Ok(watched) = watched else { continue };
                 for row in &watched {
-                    context.row("batches", &BatchRow { schedule, rate, seed, watched: *row })?;
+                    context.row(
+                        "batches",
+                        &BatchRow {
+                            schedule,
+                            rate,
+                            seed,
+                            watched: *row,
+                        },
+                    )?;
                     prediction.push((row.predicted, row.measured));
                 }
                 runs.push(watched);
             }
             let curves = |value: fn(&Watched) -> f64| -> Vec<Vec<(f64, f64)>> {
-                runs.iter().map(|run| run.iter().map(|w| (w.step as f64, value(w))).collect()).collect()
+                runs.iter()
+                    .map(|run| run.iter().map(|w| (w.step as f64, value(w))).collect())
+                    .collect()
             };
             let name = format!("{schedule}, ε = {rate}");
             loss.push(Series::over_seeds(&name, curves(|w| w.monitor.loss)));
             gtg.push(Series::over_seeds(&name, curves(|w| w.monitor.gtg)));
             gthg.push(Series::over_seeds(&name, curves(|w| w.monitor.gthg)));
-            let last: Vec<Watched> = runs.iter().flat_map(|run| run[run.len() - run.len().div_ceil(10)..].iter().copied()).collect();
+            let last: Vec<Watched> = runs
+                .iter()
+                .flat_map(|run| run[run.len() - run.len().div_ceil(10)..].iter().copied())
+                .collect();
             let over = |value: fn(&Watched) -> f64| median(last.iter().map(value));
-            let share = |holds: fn(&Watched) -> bool| last.iter().filter(|w| holds(w)).count() as f64 / last.len().max(1) as f64;
+            let share = |holds: fn(&Watched) -> bool| {
+                last.iter().filter(|w| holds(w)).count() as f64 / last.len().max(1) as f64
+            };
             let level = over(|w| w.monitor.loss);
             match schedule {
                 "fixed" => fixed_floor = fixed_floor.min(level),
@@ -507,7 +672,10 @@ fn mini_batches(context: &Context<Config>, mut report: Report) -> anyhow::Result
             ]);
         }
     }
-    let sign = prediction.iter().filter(|(predicted, measured)| (*predicted > 0.0) == (*measured > 0.0)).count();
+    let sign = prediction
+        .iter()
+        .filter(|(predicted, measured)| (*predicted > 0.0) == (*measured > 0.0))
+        .count();
     report = report
         .finding(format!(
             "With mini-batches, the best fixed rate ended at a loss of {}, the best shrinking rate at {}.",
@@ -536,7 +704,9 @@ fn mini_batches(context: &Context<Config>, mut report: Report) -> anyhow::Result
 
 fn diagonal(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let finite = points.iter().map(|p| p.0).filter(|x| x.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
+        (low.min(x), high.max(x))
+    });
     match low <= high {
         true => vec![(low, low), (high, high)],
         false => Vec::new(),
@@ -552,15 +722,27 @@ struct BatchRow<'a> {
     watched: Watched,
 }
 
-fn watch(context: &Context<Config>, schedule: &str, rate: f64, seed: u64) -> anyhow::Result<Vec<Watched>> {
+fn watch(
+    context: &Context<Config>,
+    schedule: &str,
+    rate: f64,
+    seed: u64,
+) -> anyhow::Result<Vec<Watched>> {
     let config = context.config();
     let problem = DigitsProblem::new(context, &config.digits, seed)?;
     let full = problem.full()?;
     let steps = config.batch_steps;
     let schedule = match schedule {
         "fixed" => Schedule::Constant { rate },
-        "cosine" => Schedule::Cosine { initial: rate, last: 0.0, steps: steps as u64 },
-        _ => Schedule::Exponential { initial: rate, factor: 0.01f64.powf(1.0 / steps as f64) },
+        "cosine" => Schedule::Cosine {
+            initial: rate,
+            last: 0.0,
+            steps: steps as u64,
+        },
+        _ => Schedule::Exponential {
+            initial: rate,
+            factor: 0.01f64.powf(1.0 / steps as f64),
+        },
     };
     let mut batches = problem.stream(config.batch_size, Seed::new(seed).stream("batches"))?;
     let stream = Batches::stream(|_| {
@@ -589,14 +771,25 @@ fn watch(context: &Context<Config>, schedule: &str, rate: f64, seed: u64) -> any
         }
     };
     let mut method = GradientDescent::new(schedule);
-    minimise(&mut method, stream, full.theta(), &Budget::steps(steps), &mut observer)?;
+    minimise(
+        &mut method,
+        stream,
+        full.theta(),
+        &Budget::steps(steps),
+        &mut observer,
+    )?;
     match failure {
         Some(error) => Err(error),
         None => Ok(watched),
     }
 }
 
-fn look(full: &Point, theta: &burn::tensor::Tensor<1>, step: usize, learning_rate: f64) -> anyhow::Result<Watched> {
+fn look(
+    full: &Point,
+    theta: &burn::tensor::Tensor<1>,
+    step: usize,
+    learning_rate: f64,
+) -> anyhow::Result<Watched> {
     let point = full.move_to(theta.clone())?;
     let monitor = Monitor::at(&point)?;
     let moved = theta.clone() - point.gradient()?.mul_scalar(learning_rate);
@@ -649,7 +842,9 @@ fn cell(
         },
     };
     context.row("results", &row)?;
-    let Ok(outcome) = outcome else { return Ok(None) };
+    let Ok(outcome) = outcome else {
+        return Ok(None);
+    };
     for row in &outcome.rows {
         context.row(
             "steps",

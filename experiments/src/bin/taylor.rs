@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use ravine_curvature::{Monitor, Point, TaylorCheck, taylor_check};
 use ravine_experiments::{
-    Axis, Context, DigitsConfig, DigitsProblem, Dtype, Experiment, Plot, Report, RunOptions, Seeds, Series, Table,
-    log_slope, median, significant,
+    Axis, Context, DigitsConfig, DigitsProblem, Dtype, Experiment, Plot, Report, RunOptions, Seeds,
+    Series, Table, log_slope, median, significant,
 };
 use ravine_optim::{Budget, GradientDescent, Silent, run as descend};
 use serde::{Deserialize, Serialize};
@@ -83,13 +83,19 @@ fn main() -> ExitCode {
 }
 
 fn run(context: &Context<Config>) -> anyhow::Result<Report> {
-    let config = context.config();
     let places = ["initial", "trained"];
     context.announce_cells(places.len() * context.seeds().len());
     let mut plots = Vec::new();
     let mut table = Table::new(
         "Order of the error, median over seeds (fitted between 1e-3 and 0.3 ε*)",
-        ["place", "‖g‖", "gᵀHg/gᵀg", "ε* = gᵀg/gᵀHg", "slope, first order", "slope, second order"],
+        [
+            "place",
+            "‖g‖",
+            "gᵀHg/gᵀg",
+            "ε* = gᵀg/gᵀHg",
+            "slope, first order",
+            "slope, second order",
+        ],
     );
     let mut slopes = Vec::new();
     let mut uphill = Vec::new();
@@ -98,15 +104,29 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         let mut first_orders = Vec::new();
         let mut measurements = Vec::new();
         for &seed in context.seeds() {
-            let cell = context.cell(format!("place={place}/seed={seed}"), || measure(context, place, seed))?;
+            let cell = context.cell(format!("place={place}/seed={seed}"), || {
+                measure(context, place, seed)
+            })?;
             let Ok(measured) = cell else { continue };
             let best = measured.monitor.best_step.unwrap_or(f64::NAN);
             for &check in &measured.checks {
                 let epsilon_over_best = check.epsilon / best;
-                context.row("taylor", &Row { place, seed, epsilon_over_best, check })?;
+                context.row(
+                    "taylor",
+                    &Row {
+                        place,
+                        seed,
+                        epsilon_over_best,
+                        check,
+                    },
+                )?;
             }
             let over = |value: fn(&TaylorCheck) -> f64| -> Vec<(f64, f64)> {
-                measured.checks.iter().map(|check| (check.epsilon / best, value(check))).collect()
+                measured
+                    .checks
+                    .iter()
+                    .map(|check| (check.epsilon / best, value(check)))
+                    .collect()
             };
             residuals.push(over(|check| check.residual.abs()));
             first_orders.push(over(|check| (check.measured - check.first_order).abs()));
@@ -121,12 +141,18 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         }
         let slope = |curves: &[Vec<(f64, f64)>]| {
             median(curves.iter().map(|curve| {
-                log_slope(curve.iter().copied().filter(|(x, _)| (1e-3..=0.3).contains(x)))
+                log_slope(
+                    curve
+                        .iter()
+                        .copied()
+                        .filter(|(x, _)| (1e-3..=0.3).contains(x)),
+                )
             }))
         };
         let (first, second) = (slope(&first_orders), slope(&residuals));
         slopes.push(second);
-        let over_seeds = |value: fn(&Monitor) -> f64| median(measurements.iter().map(|m| value(&m.monitor)));
+        let over_seeds =
+            |value: fn(&Monitor) -> f64| median(measurements.iter().map(|m| value(&m.monitor)));
         table.push([
             place.into(),
             over_seeds(|m| m.gradient_norm).into(),
@@ -142,7 +168,10 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
                 Axis::log("|measured − predicted change|"),
             )
             .series(Series::over_seeds("first order: −ε gᵀg", first_orders))
-            .series(Series::over_seeds("second order: −ε gᵀg + ½ ε² gᵀHg", residuals))
+            .series(Series::over_seeds(
+                "second order: −ε gᵀg + ½ ε² gᵀHg",
+                residuals,
+            ))
             .vertical("2 ε*", 2.0),
         );
     }
@@ -167,15 +196,23 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
 fn change_plot(measured: &Measured) -> Plot {
     let best = measured.monitor.best_step.unwrap_or(f64::NAN);
     let curve = |value: fn(&TaylorCheck) -> f64| -> Vec<(f64, f64)> {
-        let near = measured.checks.iter().filter(|check| check.epsilon < 4.0 * best);
-        near.map(|check| (check.epsilon / best, value(check))).collect()
+        let near = measured
+            .checks
+            .iter()
+            .filter(|check| check.epsilon < 4.0 * best);
+        near.map(|check| (check.epsilon / best, value(check)))
+            .collect()
     };
-    Plot::new("Change of the loss by one gradient step (first seed)", Axis::linear("ε / ε*"), Axis::linear("change of the loss"))
-        .line("predicted, second order", curve(|check| check.predicted))
-        .scatter("measured", curve(|check| check.measured))
-        .vertical("ε*", 1.0)
-        .vertical("2 ε*", 2.0)
-        .horizontal("no change", 0.0)
+    Plot::new(
+        "Change of the loss by one gradient step (first seed)",
+        Axis::linear("ε / ε*"),
+        Axis::linear("change of the loss"),
+    )
+    .line("predicted, second order", curve(|check| check.predicted))
+    .scatter("measured", curve(|check| check.measured))
+    .vertical("ε*", 1.0)
+    .vertical("2 ε*", 2.0)
+    .horizontal("no change", 0.0)
 }
 
 fn measure(context: &Context<Config>, place: &str, seed: u64) -> anyhow::Result<Measured> {
@@ -192,15 +229,22 @@ fn measure(context: &Context<Config>, place: &str, seed: u64) -> anyhow::Result<
         }
     };
     let monitor = Monitor::at(&point)?;
-    let best = monitor
-        .best_step
-        .ok_or_else(|| anyhow::anyhow!("the curvature along the gradient is {}, not positive", monitor.rayleigh))?;
+    let best = monitor.best_step.ok_or_else(|| {
+        anyhow::anyhow!(
+            "the curvature along the gradient is {}, not positive",
+            monitor.rayleigh
+        )
+    })?;
     let decades = (config.largest / config.smallest).log10();
     let count = (decades * config.per_decade as f64).round() as usize;
     // a fine linear grid near ε* for the picture, a logarithmic one for the order
-    let logarithmic = (0..=count).map(|i| config.smallest * 10f64.powf(decades * i as f64 / count.max(1) as f64));
+    let logarithmic =
+        (0..=count).map(|i| config.smallest * 10f64.powf(decades * i as f64 / count.max(1) as f64));
     let linear = (1..=24).map(|i| 0.15 * f64::from(i));
-    let mut epsilons: Vec<f64> = logarithmic.chain(linear).map(|fraction| fraction * best).collect();
+    let mut epsilons: Vec<f64> = logarithmic
+        .chain(linear)
+        .map(|fraction| fraction * best)
+        .collect();
     epsilons.sort_by(f64::total_cmp);
     Ok(Measured {
         monitor,
