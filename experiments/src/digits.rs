@@ -20,6 +20,8 @@ pub struct DigitsConfig {
     pub hidden: Vec<usize>,
     /// After each hidden layer: tanh, relu, gelu, silu, sigmoid, softplus or identity.
     pub activation: Activation,
+    /// Pixels as they are (raw, 0 to 16), in the unit interval, centred by the training examples, or standardised.
+    pub pixels: Standardisation,
     /// Training examples, drawn once for all seeds; the rest of the 1,797 is for testing.
     pub examples: usize,
 }
@@ -29,6 +31,7 @@ impl Default for DigitsConfig {
         Self {
             hidden: vec![16],
             activation: Activation::Tanh,
+            pixels: Standardisation::Centred,
             examples: 1024,
         }
     }
@@ -50,7 +53,7 @@ pub struct DigitsProblem {
 impl DigitsProblem {
     /// The problem of one seed, which decides the initial parameters.
     ///
-    /// Pixels are scaled to [0, 1] and centred by the training examples. Initial weights are normal with variance 1/fan-in
+    /// Initial weights are normal with variance 1/fan-in
     /// (2/fan-in behind ReLU).
     ///
     /// # Errors
@@ -61,7 +64,7 @@ impl DigitsProblem {
         let all = Digits::load();
         let test_fraction = 1.0 - config.examples as f64 / all.len() as f64;
         let (train, test) = all.split(test_fraction, 0)?;
-        let train = train.standardised(Standardisation::Centred);
+        let train = train.standardised(config.pixels);
         let test = test.scaled_like(&train)?.full_batch(&device);
         let gain = config.activation.gain();
         let model = MlpConfig::new(train.features(), config.hidden.clone(), train.classes())

@@ -67,10 +67,9 @@ impl Monitor {
     ///
     /// [`CurvatureError::Graph`] if the evaluation fails. Values that are not finite are no error: they show.
     pub fn at(point: &Point) -> Result<Self, CurvatureError> {
-        // the product first: its evaluation gives loss and gradient as well
-        let hessian = point.hessian();
+        point.prepare()?;
         let gradient = point.gradient()?;
-        let product = hessian.apply(&gradient)?;
+        let product = point.hessian().apply(&gradient)?;
         let (g, hg) = (to_f64(&gradient), to_f64(&product));
         Ok(Self::of(point.loss()?, &g, &hg))
     }

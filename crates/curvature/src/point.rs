@@ -149,6 +149,21 @@ impl Point {
         Ok(self.0.gradient.get().expect("just computed").clone())
     }
 
+    /// Evaluates loss, gradient and everything that products at this point share in one pass: cheaper than the gradient first and a
+    /// product afterwards, which evaluate the gradient twice.
+    ///
+    /// Does nothing for [`HvpMethod::Tape`], which shares nothing between products.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Graph`] if the second backward cannot be recorded or evaluated.
+    pub fn prepare(&self) -> Result<(), CurvatureError> {
+        if self.0.method == HvpMethod::Recorded {
+            self.prepared()?;
+        }
+        Ok(())
+    }
+
     /// The Hessian ∇²L as an operator.
     pub fn hessian(&self) -> Hessian {
         Hessian::new(self.clone(), self.0.method)

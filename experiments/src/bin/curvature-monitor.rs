@@ -4,8 +4,8 @@
 //! The learning rate may be no larger than 2 gᵀg/gᵀHg if a gradient step is to go downhill; where gᵀHg grows faster than gᵀg the rate has to
 //! shrink although the gradient is strong.
 //!
-//! - **Expected:** gᵀHg/gᵀg grows by about an order of magnitude and more for ReLU with small initial weights; gᵀg alone does not tell
-//! - **Takes:** about 10 s
+//! - **Expected:** gᵀg falls much less than gᵀHg/gᵀg would allow: the curvature along the gradient grows, and with it the smallest step that goes uphill shrinks
+//! - **Takes:** about 25 s
 //! - **Command:** `just exp curvature-monitor`
 
 use std::ops::ControlFlow;
@@ -45,6 +45,7 @@ impl Default for Config {
                 hidden: vec![64, 64, 64],
                 activation: ravine_model::models::Activation::Relu,
                 examples: 1437,
+                ..DigitsConfig::default()
             },
         }
     }
