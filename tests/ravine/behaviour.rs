@@ -258,7 +258,7 @@ fn a_parameter_without_influence_has_a_zero_gradient_or_is_an_error() {
     let product = point.hessian().apply(&direction(&point, 0.1)).unwrap();
     assert!(vector::to_f64(&product)[second].iter().all(|x| *x == 0.0));
     let strict = objective().unreached(Unreached::Error).at(&model, &batch);
-    let error = strict.err().expect("strict mode refuses").to_string();
+    let error = strict.expect_err("strict mode refuses").to_string();
     assert!(
         error.contains("second.weight") && error.contains("second.bias"),
         "{error}"
@@ -287,8 +287,7 @@ fn an_operation_without_second_derivative_is_named() {
     let x = Tensor::<4>::ones([1, 1, 4, 4], &device);
     let error = objective
         .at(&model, &x)
-        .err()
-        .expect("no second derivative")
+        .expect_err("no second derivative")
         .to_string();
     assert!(error.contains("deform_conv2d"), "{error}");
 }

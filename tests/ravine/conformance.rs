@@ -117,7 +117,9 @@ impl Mlp {
     }
 }
 
-fn activations() -> [(&'static str, fn(Tensor<2>) -> Tensor<2>); 6] {
+type NamedActivation = (&'static str, fn(Tensor<2>) -> Tensor<2>);
+
+fn activations() -> [NamedActivation; 6] {
     [
         ("tanh", activation::tanh),
         ("relu", activation::relu),
@@ -238,9 +240,7 @@ fn cnn<P: Module + ModuleDisplay + Clone + 'static>(
 #[test]
 fn cnn_with_average_pooling() {
     let pool = || AvgPool2dConfig::new([2, 2]).with_strides([2, 2]).init();
-    cnn("avg_pool2d", 2 * 1 * 2, pool, |pool: &AvgPool2d, x| {
-        pool.forward(x)
-    });
+    cnn("avg_pool2d", 4, pool, |pool: &AvgPool2d, x| pool.forward(x));
     let padded = || {
         AvgPool2dConfig::new([3, 2])
             .with_strides([2, 1])
@@ -259,9 +259,7 @@ fn cnn_with_average_pooling() {
 #[test]
 fn cnn_with_max_pooling() {
     let pool = || MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init();
-    cnn("max_pool2d", 2 * 1 * 2, pool, |pool: &MaxPool2d, x| {
-        pool.forward(x)
-    });
+    cnn("max_pool2d", 4, pool, |pool: &MaxPool2d, x| pool.forward(x));
     let padded = || {
         MaxPool2dConfig::new([3, 3])
             .with_strides([2, 2])

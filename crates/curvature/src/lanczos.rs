@@ -120,7 +120,7 @@ pub fn lanczos_top_k(
             break LanczosEnding::InvariantSubspace;
         }
         // the small problem costs O(m³): look now and then
-        let look = size >= options.pairs && (size % 5 == 0 || size >= most);
+        let look = size >= options.pairs && (size.is_multiple_of(5) || size >= most);
         if look && krylov.converged(options)? {
             break LanczosEnding::Converged;
         }
@@ -152,7 +152,7 @@ fn check(options: &LanczosOptions) -> Result<(), CurvatureError> {
     if options.pairs == 0 {
         return argument("pairs", 0.0, "at least one eigenpair must be asked for");
     }
-    if !(options.tolerance > 0.0) {
+    if options.tolerance.is_nan() || options.tolerance <= 0.0 {
         return argument("tolerance", options.tolerance, "it must be positive");
     }
     if options.max_iterations < options.pairs {

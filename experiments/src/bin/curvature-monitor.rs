@@ -61,6 +61,9 @@ struct Measured {
     test_error: f64,
 }
 
+/// What a column of the table shows.
+type Quantity = fn(&Measured) -> f64;
+
 #[derive(Serialize)]
 struct Row {
     seed: u64,
@@ -125,7 +128,7 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         "First and last measurement, median over seeds",
         ["quantity", "first", "last", "last / first"],
     );
-    let quantities: [(&str, fn(&Measured) -> f64); 6] = [
+    let quantities: [(&str, Quantity); 6] = [
         ("training loss", |m| m.monitor.loss),
         ("‖g‖", |m| m.monitor.gradient_norm),
         ("gᵀg", |m| m.monitor.gtg),
@@ -211,7 +214,7 @@ fn train(context: &Context<Config>, seed: u64) -> anyhow::Result<Vec<Measured>> 
     let mut observer = |now: &Progress<'_>| {
         progress.tick(|| format!("batch loss {:.3}", now.row.loss));
         let done = now.row.step + 1;
-        if done % every != 0 {
+        if !done.is_multiple_of(every) {
             return ControlFlow::Continue(());
         }
         match look(done, &now.step.theta) {

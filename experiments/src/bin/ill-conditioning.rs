@@ -491,7 +491,8 @@ fn digits(context: &Context<Config>, mut report: Report) -> anyhow::Result<Repor
             best = Some((cost, candidate.name()));
         }
         if candidate == Candidate::Newton {
-            let endings: Vec<String> = outcomes.iter().map(Outcome::ending_text).collect();
+            let mut endings: Vec<String> = outcomes.iter().map(Outcome::ending_text).collect();
+            endings.dedup();
             newton = format!(
                 "plain Newton ended at a loss of {} ({})",
                 significant(final_loss, 3),
@@ -775,7 +776,7 @@ fn watch(
     let mut failure = None;
     let mut observer = |now: &Progress<'_>| {
         progress.tick(|| format!("batch loss {:.3}", now.row.loss));
-        if now.row.step % every != 0 {
+        if !now.row.step.is_multiple_of(every) {
             return ControlFlow::Continue(());
         }
         let learning_rate = now.row.learning_rate.unwrap_or(f64::NAN);
