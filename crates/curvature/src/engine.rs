@@ -2,24 +2,43 @@
 
 use crate::error::CurvatureError;
 use crate::layout::ParameterLayout;
+use crate::products::Products;
 use crate::seed::Seed;
 use burn::backend::TensorMetadata;
 use burn::prelude::{Device, Int, Tensor};
 use burn::tensor::{DType, Distribution, FloatDType, TensorData};
 use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
-use ravine_graph::{DispatchTensor, GraphError, Kind, Program, RandomInput, Recording, Target};
+use ravine_graph::{
+    Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind,
+    RandomInput, Recording, Target,
+};
 use std::sync::OnceLock;
 
 /// A recording on a device in a dtype.
+///
+/// Its graphs take the parameters as one flat vector, then the other inputs of the recording.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) recording: Recording,
     pub(crate) layout: ParameterLayout,
     target: Target,
-    forward: OnceLock<Program>,
-    gradient: OnceLock<Program>,
-    product: OnceLock<Program>,
+    settings: Settings,
+    forward: OnceLock<Executable>,
+    gradient: OnceLock<Executable>,
+    hessian: OnceLock<Products>,
+    gauss_newton: OnceLock<Products>,
+    jacobian: OnceLock<Products>,
+    transposed_jacobian: OnceLock<Products>,
+    loss_hessian: OnceLock<Products>,
+}
+
+/// How graphs are evaluated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) float: FloatDType,
+    pub(crate) execution: Execution,
+    pub(crate) keep: Keep,
 }
 
 impl Engine {
@@ -27,15 +46,20 @@ impl Engine {
         recording: Recording,
         layout: ParameterLayout,
         device: &Device,
-        float: FloatDType,
+        settings: Settings,
     ) -> Self {
         Self {
             recording,
             layout,
-            target: Target::values(device, float),
+            target: Target::values(device, settings.float),
+            settings,
             forward: OnceLock::new(),
             gradient: OnceLock::new(),
-            product: OnceLock::new(),
+            hessian: OnceLock::new(),
+            gauss_newton: OnceLock::new(),
+            jacobian: OnceLock::new(),
+            transposed_jacobian: OnceLock::new(),
+            loss_hessian: OnceLock::new(),
         }
     }
 
@@ -51,35 +75,124 @@ impl Engine {
         self.target.float.into()
     }
 
+    pub(crate) fn execution(&self) -> Execution {
+        self.settings.execution
+    }
+
+    fn parameters(&self) -> usize {
+        self.recording.counts().parameters
+    }
+
     /// Loss and outputs.
-    pub(crate) fn forward(&self) -> Result<&Program, GraphError> {
-        self.program(&self.forward, || Ok((self.recording.forward(), 0)))
-    }
-
-    /// Loss, outputs and gradients.
-    pub(crate) fn gradient(&self) -> Result<&Program, GraphError> {
-        self.program(&self.gradient, || Ok((self.recording.gradient(), 0)))
-    }
-
-    /// The same with products, which vary with the direction.
-    pub(crate) fn product(&self) -> Result<&Program, GraphError> {
-        self.program(&self.product, || {
-            let graph = self.recording.product()?;
-            Ok((graph, self.recording.counts().parameters))
+    pub(crate) fn forward(&self) -> Result<&Executable, GraphError> {
+        get_or_try(&self.forward, || {
+            let graph = self.recording.forward().clone();
+            self.executable(graph.with_joined_inputs(0..self.parameters()))
         })
     }
 
-    fn program<'a>(
-        &'a self,
-        slot: &'a OnceLock<Program>,
-        graph: impl FnOnce() -> Result<(&'a ravine_graph::Graph, usize), GraphError>,
-    ) -> Result<&'a Program, GraphError> {
-        if let Some(program) = slot.get() {
-            return Ok(program);
-        }
-        let (graph, varying) = graph()?;
-        let program = Program::new(graph.clone(), varying, self.target.clone())?;
-        Ok(slot.get_or_init(|| program))
+    /// Loss, outputs and the gradient, flat.
+    pub(crate) fn gradient(&self) -> Result<&Executable, GraphError> {
+        get_or_try(&self.gradient, || {
+            let first = self.recording.first_gradient();
+            let graph = self.recording.gradient().clone();
+            let graph = graph
+                .with_joined_outputs(first..first + self.parameters())
+                .with_joined_inputs(0..self.parameters());
+            self.executable(graph)
+        })
+    }
+
+    /// Loss, outputs and gradient at a point, products for each direction.
+    pub(crate) fn hessian(&self) -> Result<&Products, GraphError> {
+        get_or_try(&self.hessian, || {
+            let (count, first) = (self.parameters(), self.recording.first_gradient());
+            let graph = self.recording.product()?.clone();
+            let graph = graph
+                .with_joined_outputs(first + count..first + 2 * count)
+                .with_joined_outputs(first..first + count);
+            self.products(self.flat_direction(graph), count)
+        })
+    }
+
+    /// Products with the Gauss-Newton matrix.
+    pub(crate) fn gauss_newton(&self) -> Result<&Products, CurvatureError> {
+        let recorded = self.recorded_gauss_newton()?;
+        Ok(get_or_try(&self.gauss_newton, || {
+            let graph = recorded.product.clone();
+            let graph = graph.with_joined_outputs(0..self.parameters());
+            self.products(self.flat_direction(graph), self.parameters())
+        })?)
+    }
+
+    /// J v.
+    pub(crate) fn jacobian(&self) -> Result<&Products, CurvatureError> {
+        let recorded = self.recorded_gauss_newton()?;
+        Ok(get_or_try(&self.jacobian, || {
+            self.products(
+                self.flat_direction(recorded.jacobian.clone()),
+                self.parameters(),
+            )
+        })?)
+    }
+
+    /// Jᵀ u.
+    pub(crate) fn transposed_jacobian(&self) -> Result<&Products, CurvatureError> {
+        let recorded = self.recorded_gauss_newton()?;
+        Ok(get_or_try(&self.transposed_jacobian, || {
+            let graph = recorded.transposed_jacobian.clone();
+            self.products(
+                graph.with_joined_outputs(0..self.parameters()),
+                self.parameters(),
+            )
+        })?)
+    }
+
+    /// H_L w.
+    pub(crate) fn loss_hessian(&self) -> Result<&Products, CurvatureError> {
+        let recorded = self.recorded_gauss_newton()?;
+        Ok(get_or_try(&self.loss_hessian, || {
+            self.products(recorded.loss_hessian.clone(), self.parameters())
+        })?)
+    }
+
+    fn recorded_gauss_newton(&self) -> Result<&GaussNewton, CurvatureError> {
+        self.recording
+            .gauss_newton()?
+            .ok_or(CurvatureError::NoOutputs)
+    }
+
+    /// The last inputs, one for each parameter, as one vector.
+    fn flat_direction(&self, graph: Graph) -> Graph {
+        let inputs = graph.inputs.len();
+        graph.with_joined_inputs(inputs - self.parameters()..inputs)
+    }
+
+    /// Products of a graph whose last input is a direction and whose last output is the product.
+    fn products(&self, graph: Graph, parameters: usize) -> Result<Products, GraphError> {
+        Products::new(
+            graph.with_joined_inputs(0..parameters),
+            &self.target,
+            self.settings,
+        )
+    }
+
+    fn executable(&self, graph: Graph) -> Result<Executable, GraphError> {
+        Executable::new(graph, self.target.clone(), self.settings.execution)
+    }
+
+    /// A tensor as the execution holds it, in the dtype of the evaluation.
+    pub(crate) fn bring(&self, tensor: DispatchTensor) -> Result<Array, GraphError> {
+        Array::bring(self.cast(tensor), self.float(), self.execution())
+    }
+
+    /// A flat vector on the device.
+    pub(crate) fn vector(&self, array: Array) -> Tensor<1> {
+        Tensor::from_dispatch(array.into_tensor(&self.target))
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// A tensor in the dtype of the evaluation.
@@ -113,6 +226,18 @@ impl Engine {
             })
             .collect()
     }
+}
+
+/// What the cell holds, made when it is first asked for.
+fn get_or_try<T>(
+    slot: &OnceLock<T>,
+    make: impl FnOnce() -> Result<T, GraphError>,
+) -> Result<&T, GraphError> {
+    if let Some(known) = slot.get() {
+        return Ok(known);
+    }
+    let made = make()?;
+    Ok(slot.get_or_init(|| made))
 }
 
 fn draw<R: Rng>(input: &RandomInput, rng: &mut R) -> TensorData {

@@ -3,7 +3,7 @@
 use crate::engine::{Engine, unreached_names};
 use crate::hessian::HvpMethod;
 use crate::objective::Mode;
-use ravine_graph::Graph;
+use ravine_graph::{Executable, Graph};
 use std::fmt::Write;
 
 pub(crate) fn explain<'a>(
@@ -50,12 +50,26 @@ fn describe(text: &mut String, engine: &Engine, mode: Mode, method: HvpMethod) -
     if let Ok(product) = recording.product() {
         graph(text, "product", product)?;
     }
-    if let Ok(program) = engine.product() {
-        let (once, each) = program.node_counts();
+    if let Ok(products) = engine.hessian() {
+        let operations = |part: &Executable| part.graph().nodes.len();
         writeln!(
             text,
-            "product: {once} operations once for a point, {each} for each vector"
+            "product: {} operations once for a point, {} for each vector, by {:?} execution",
+            operations(products.point()),
+            operations(products.call()),
+            engine.execution()
         )?;
+        if let Some(counts) = products.call().native_counts() {
+            writeln!(
+                text,
+                "each vector: {} fused kernels, {} sums of matrix products, {} others, {} by the device, {} elements of buffers",
+                counts.kernels,
+                counts.products,
+                counts.others,
+                counts.on_device,
+                counts.buffer_elements
+            )?;
+        }
     }
     for (id, data) in &recording.forward().constants {
         writeln!(

@@ -1,5 +1,5 @@
 use crate::error::CurvatureError;
-use crate::operator::LinearOperator;
+use crate::operator::{LinearOperator, row_by_row};
 use crate::point::Point;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
@@ -72,30 +72,41 @@ impl LinearOperator for Hessian {
     fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
         let point = &self.point;
         point.layout().check("the vector", v)?;
-        let engine = point.engine();
+        match self.method {
+            HvpMethod::Recorded => self.recorded(v),
+            HvpMethod::Tape => self.by_tape(v),
+        }
+    }
+
+    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        if self.method == HvpMethod::Tape {
+            return row_by_row(&|v: &Tensor<1>| self.by_tape(v), vs);
+        }
+        let shared = self.point.shared_by_hessian()?;
+        self.point.block(self.point.engine().hessian()?, shared, vs)
+    }
+}
+
+impl Hessian {
+    fn recorded(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
+        let engine = self.point.engine();
+        let shared = self.point.shared_by_hessian()?;
+        let direction = engine.bring(v.clone().into_dispatch())?;
+        let product = engine.hessian()?.apply(shared, direction)?;
+        Ok(engine.vector(product))
+    }
+
+    fn by_tape(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
+        let engine = self.point.engine();
         let v = Tensor::from_dispatch(engine.cast(v.clone().into_dispatch()));
-        let directions = point.layout().split(&v);
         let recording = &engine.recording;
-        let first = recording.first_gradient();
-        let parameters = recording.counts().parameters;
-        let products = match self.method {
-            HvpMethod::Recorded => {
-                let prepared = point.prepared()?;
-                let outputs = engine.product()?.call(prepared, directions)?;
-                outputs.into_iter().skip(first + parameters).collect()
-            }
-            HvpMethod::Tape => {
-                let target = Target::tape(point.device(), engine.float());
-                product_by_tape(
-                    recording.gradient(),
-                    first,
-                    &point.inputs(),
-                    &directions,
-                    &target,
-                )?
-            }
-        };
-        let products: Vec<_> = products;
-        Ok(point.layout().join(products))
+        let products = product_by_tape(
+            recording.gradient(),
+            recording.first_gradient(),
+            &self.point.inputs(),
+            &self.point.layout().split(&v),
+            &Target::tape(self.point.device(), engine.float()),
+        )?;
+        Ok(self.point.layout().join(products))
     }
 }

@@ -43,6 +43,7 @@ mod dense;
 mod engine;
 mod error;
 mod explain;
+mod gauss_newton;
 mod hessian;
 mod lanczos;
 mod layout;
@@ -50,6 +51,7 @@ mod monitor;
 mod objective;
 mod operator;
 mod point;
+mod products;
 mod seed;
 pub mod vector;
 
@@ -58,6 +60,7 @@ pub use cg::{
 };
 pub use dense::{DENSE_LIMIT, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use error::CurvatureError;
+pub use gauss_newton::GaussNewton;
 pub use hessian::{Hessian, HvpMethod};
 pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use layout::{LayoutEntry, ParameterLayout};
@@ -67,4 +70,4 @@ pub use operator::{Damped, Definiteness, LinearOperator};
 pub use point::Point;
 pub use seed::Seed;
 
-pub use ravine_graph::{Batch, GraphError, TensorMap};
+pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};

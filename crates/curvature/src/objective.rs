@@ -1,4 +1,4 @@
-use crate::engine::{Engine, check_unreached};
+use crate::engine::{Engine, Settings, check_unreached};
 use crate::error::CurvatureError;
 use crate::explain::explain;
 use crate::hessian::HvpMethod;
@@ -9,7 +9,9 @@ use burn::backend::TensorMetadata;
 use burn::module::{Module, ParamId};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::{DType, FloatDType, Shape};
-use ravine_graph::{Batch, DispatchTensor, Evaluated, LayerBehaviour, ModuleTensors, Recording};
+use ravine_graph::{
+    Batch, DispatchTensor, Evaluated, Execution, Keep, LayerBehaviour, ModuleTensors, Recording,
+};
 use std::sync::{Arc, Mutex};
 
 /// How layers that know training from inference behave.
@@ -76,6 +78,8 @@ pub struct Objective<M, B> {
     method: HvpMethod,
     precision: Precision,
     unreached: Unreached,
+    execution: Option<Execution>,
+    keep: Keep,
     engines: Mutex<Vec<(Signature, Arc<Engine>)>>,
 }
 
@@ -118,6 +122,8 @@ impl<M: Module, B: Batch> Objective<M, B> {
             method: HvpMethod::default(),
             precision: Precision::default(),
             unreached: Unreached::default(),
+            execution: None,
+            keep: Keep::default(),
             engines: Mutex::new(Vec::new()),
         }
     }
@@ -145,6 +151,22 @@ impl<M: Module, B: Batch> Objective<M, B> {
     /// What to do with parameters that the loss does not depend on; zeros and a warning by default.
     pub fn unreached(mut self, unreached: Unreached) -> Self {
         self.unreached = unreached;
+        self
+    }
+
+    /// What runs the recorded graphs: [`Execution::best_for`] the device by default.
+    pub fn execution(mut self, execution: Execution) -> Self {
+        self.execution = Some(execution);
+        self.forget();
+        self
+    }
+
+    /// How much a point keeps for its products; everything that makes them faster by default.
+    ///
+    /// With a bound, products compute again what does not fit: slower, with the same results.
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self.forget();
         self
     }
 
@@ -246,7 +268,14 @@ impl<M: Module, B: Batch> Objective<M, B> {
             Precision::Model => FloatDType::from(tensors.parameters[0].dtype),
             Precision::F64 => FloatDType::F64,
         };
-        let engine = Arc::new(Engine::new(recording, layout, &device, float));
+        let settings = Settings {
+            float,
+            execution: self
+                .execution
+                .unwrap_or_else(|| Execution::best_for(&device)),
+            keep: self.keep,
+        };
+        let engine = Arc::new(Engine::new(recording, layout, &device, settings));
         self.lock().push((signature, engine.clone()));
         Ok(engine)
     }

@@ -47,20 +47,28 @@ pub trait LinearOperator {
     ///
     /// As [`apply`](LinearOperator::apply).
     fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        let [count, dim] = vs.dims();
-        let rows = (0..count)
-            .map(|row| {
-                let v = vs.clone().slice([row..row + 1, 0..dim]).reshape([dim]);
-                Ok(self.apply(&v)?.reshape([1, dim]))
-            })
-            .collect::<Result<Vec<_>, CurvatureError>>()?;
-        Ok(Tensor::cat(rows, 0))
+        row_by_row(&|v: &Tensor<1>| self.apply(v), vs)
     }
 
     /// What is known of the signs of its eigenvalues.
     fn definiteness(&self) -> Definiteness {
         Definiteness::Unknown
     }
+}
+
+/// One product after the other.
+pub(crate) fn row_by_row(
+    apply: &dyn Fn(&Tensor<1>) -> Result<Tensor<1>, CurvatureError>,
+    vs: &Tensor<2>,
+) -> Result<Tensor<2>, CurvatureError> {
+    let [count, dim] = vs.dims();
+    let rows = (0..count)
+        .map(|row| {
+            let v = vs.clone().slice([row..row + 1, 0..dim]).reshape([dim]);
+            Ok(apply(&v)?.reshape([1, dim]))
+        })
+        .collect::<Result<Vec<_>, CurvatureError>>()?;
+    Ok(Tensor::cat(rows, 0))
 }
 
 /// A + λ I, the damped operator.

@@ -2,10 +2,11 @@ use crate::engine::Engine;
 use crate::error::CurvatureError;
 use crate::hessian::{Hessian, HvpMethod};
 use crate::layout::ParameterLayout;
+use crate::products::{Products, Shared};
 use burn::module::Module;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
-use ravine_graph::{DispatchTensor, GraphError, Prepared};
+use ravine_graph::{Array, DispatchTensor, GraphError};
 use std::sync::{Arc, OnceLock};
 
 /// A loss at certain parameters on a certain batch: value, gradient, Hessian.
@@ -18,14 +19,25 @@ pub struct Point(Arc<Inner>);
 struct Inner {
     engine: Arc<Engine>,
     theta: Tensor<1>,
-    /// Fixed floats of the module, batch, random tensors.
-    others: Arc<Vec<DispatchTensor>>,
+    others: Arc<Others>,
     method: HvpMethod,
     examples: usize,
     loss: OnceLock<f64>,
     outputs: OnceLock<DispatchTensor>,
     gradient: OnceLock<Tensor<1>>,
-    prepared: OnceLock<Prepared>,
+    hessian: OnceLock<Shared>,
+    gauss_newton: OnceLock<Shared>,
+    jacobian: OnceLock<Shared>,
+    transposed_jacobian: OnceLock<Shared>,
+    loss_hessian: OnceLock<Shared>,
+}
+
+/// Fixed floats of the module, batch, random tensors.
+#[derive(Debug)]
+struct Others {
+    tensors: Vec<DispatchTensor>,
+    /// As the execution holds them.
+    arrays: OnceLock<Vec<Array>>,
 }
 
 impl Point {
@@ -36,13 +48,17 @@ impl Point {
         method: HvpMethod,
         examples: usize,
     ) -> Self {
+        let others = Others {
+            tensors: others,
+            arrays: OnceLock::new(),
+        };
         Self::with(engine, theta, Arc::new(others), method, examples)
     }
 
     fn with(
         engine: Arc<Engine>,
         theta: Tensor<1>,
-        others: Arc<Vec<DispatchTensor>>,
+        others: Arc<Others>,
         method: HvpMethod,
         examples: usize,
     ) -> Self {
@@ -55,7 +71,11 @@ impl Point {
             loss: OnceLock::new(),
             outputs: OnceLock::new(),
             gradient: OnceLock::new(),
-            prepared: OnceLock::new(),
+            hessian: OnceLock::new(),
+            gauss_newton: OnceLock::new(),
+            jacobian: OnceLock::new(),
+            transposed_jacobian: OnceLock::new(),
+            loss_hessian: OnceLock::new(),
         }))
     }
 
@@ -100,8 +120,7 @@ impl Point {
         if let Some(&loss) = self.0.loss.get() {
             return Ok(loss);
         }
-        let program = self.0.engine.forward()?;
-        let outputs = program.call(&program.prepare(self.inputs())?, Vec::new())?;
+        let outputs = self.0.engine.forward()?.run(&self.arrays()?)?;
         self.keep_heads(&outputs);
         Ok(*self.0.loss.get().expect("just computed"))
     }
@@ -116,8 +135,7 @@ impl Point {
             return Err(CurvatureError::NoOutputs);
         }
         if self.0.outputs.get().is_none() {
-            let program = self.0.engine.forward()?;
-            let outputs = program.call(&program.prepare(self.inputs())?, Vec::new())?;
+            let outputs = self.0.engine.forward()?.run(&self.arrays()?)?;
             self.keep_heads(&outputs);
         }
         let outputs = self.0.outputs.get().expect("just computed").clone();
@@ -143,8 +161,7 @@ impl Point {
         if let Some(gradient) = self.0.gradient.get() {
             return Ok(gradient.clone());
         }
-        let program = self.0.engine.gradient()?;
-        let outputs = program.call(&program.prepare(self.inputs())?, Vec::new())?;
+        let outputs = self.0.engine.gradient()?.run(&self.arrays()?)?;
         self.keep(outputs);
         Ok(self.0.gradient.get().expect("just computed").clone())
     }
@@ -159,7 +176,7 @@ impl Point {
     /// [`CurvatureError::Graph`] if the second backward cannot be recorded or evaluated.
     pub fn prepare(&self) -> Result<(), CurvatureError> {
         if self.0.method == HvpMethod::Recorded {
-            self.prepared()?;
+            self.shared_by_hessian()?;
         }
         Ok(())
     }
@@ -196,51 +213,146 @@ impl Point {
         self.layout().scatter(self.theta(), model)
     }
 
-    /// Bytes kept at this point for Hessian-vector products, parameters and batch included; 0 before the first product.
+    /// Bytes kept at this point for products with the Hessian and the Gauss-Newton matrix, beyond parameters and batch; 0 before
+    /// the first product. [`Objective::keep`](crate::Objective::keep) bounds it.
     pub fn bytes_kept(&self) -> usize {
-        self.0.prepared.get().map_or(0, Prepared::bytes)
+        let kept = [
+            &self.0.hessian,
+            &self.0.gauss_newton,
+            &self.0.jacobian,
+            &self.0.transposed_jacobian,
+            &self.0.loss_hessian,
+        ];
+        let shared = kept.into_iter().filter_map(OnceLock::get);
+        shared.map(Shared::bytes).sum()
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
+    /// All inputs as tensors, one a parameter.
     pub(crate) fn inputs(&self) -> Vec<DispatchTensor> {
         let mut inputs = self.layout().split(self.theta());
-        inputs.extend(self.0.others.iter().cloned());
+        inputs.extend(self.0.others.tensors.iter().cloned());
         inputs
     }
 
-    /// Everything that products at this point share.
-    pub(crate) fn prepared(&self) -> Result<&Prepared, GraphError> {
-        if let Some(prepared) = self.0.prepared.get() {
-            return Ok(prepared);
+    /// All inputs as the execution holds them, the parameters as one vector.
+    fn arrays(&self) -> Result<Vec<Array>, GraphError> {
+        let (engine, others) = (&self.0.engine, &self.0.others);
+        let mut arrays = vec![engine.bring(self.theta().clone().into_dispatch())?];
+        if others.arrays.get().is_none() {
+            let brought = others
+                .tensors
+                .iter()
+                .map(|tensor| engine.bring(tensor.clone()));
+            let brought = brought.collect::<Result<Vec<_>, _>>()?;
+            others.arrays.get_or_init(|| brought);
         }
-        let program = self.0.engine.product()?;
-        let prepared = program.prepare(self.inputs())?;
-        let recording = &self.0.engine.recording;
-        let known = recording.first_gradient() + recording.counts().parameters;
-        self.keep(program.fixed_outputs(&prepared, 0..known));
-        Ok(self.0.prepared.get_or_init(|| prepared))
+        arrays.extend(others.arrays.get().into_iter().flatten().cloned());
+        Ok(arrays)
     }
 
-    fn keep_heads(&self, outputs: &[DispatchTensor]) {
-        let loss = Tensor::<1>::from_dispatch(outputs[0].clone())
-            .into_data()
-            .iter::<f64>()
-            .next()
-            .unwrap_or(f64::NAN);
-        self.0.loss.get_or_init(|| loss);
+    /// Everything that products with the Hessian at this point share.
+    pub(crate) fn shared_by_hessian(&self) -> Result<&Shared, GraphError> {
+        if let Some(shared) = self.0.hessian.get() {
+            return Ok(shared);
+        }
+        let (shared, outputs) = self.0.engine.hessian()?.prepare(&self.arrays()?)?;
+        self.keep(outputs);
+        Ok(self.0.hessian.get_or_init(|| shared))
+    }
+
+    /// Everything that products of another kind share.
+    pub(crate) fn shared_by(&self, map: Map) -> Result<(&Products, &Shared), CurvatureError> {
+        let (inner, engine) = (&self.0, &self.0.engine);
+        let (products, slot) = match map {
+            Map::GaussNewton => (engine.gauss_newton()?, &inner.gauss_newton),
+            Map::Jacobian => (engine.jacobian()?, &inner.jacobian),
+            Map::TransposedJacobian => (engine.transposed_jacobian()?, &inner.transposed_jacobian),
+            Map::LossHessian => (engine.loss_hessian()?, &inner.loss_hessian),
+        };
+        if let Some(shared) = slot.get() {
+            return Ok((products, shared));
+        }
+        let (shared, _) = products.prepare(&self.arrays()?)?;
+        Ok((products, slot.get_or_init(|| shared)))
+    }
+
+    /// The product of one of the maps with a direction.
+    pub(crate) fn map(&self, map: Map, direction: DispatchTensor) -> Result<Array, CurvatureError> {
+        let (products, shared) = self.shared_by(map)?;
+        products.apply(shared, self.0.engine.bring(direction)?)
+    }
+
+    /// The products of a map between flat vectors with several directions, a row each.
+    pub(crate) fn map_block(&self, map: Map, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        let (products, shared) = self.shared_by(map)?;
+        self.block(products, shared, vs)
+    }
+
+    /// The products with several directions, a row each.
+    pub(crate) fn block(
+        &self,
+        products: &Products,
+        shared: &Shared,
+        vs: &Tensor<2>,
+    ) -> Result<Tensor<2>, CurvatureError> {
+        let engine = &self.0.engine;
+        let [count, dim] = vs.dims();
+        let rows = (0..count)
+            .map(|row| {
+                let v = vs.clone().slice([row..row + 1, 0..dim]).reshape([dim]);
+                self.layout().check("a row of the block", &v)?;
+                let product = products.apply(shared, engine.bring(v.into_dispatch())?)?;
+                Ok(engine.vector(product).reshape([1, dim]))
+            })
+            .collect::<Result<Vec<_>, CurvatureError>>()?;
+        Ok(Tensor::cat(rows, 0))
+    }
+
+    /// A result of the shape of the outputs, with its rank checked.
+    pub(crate) fn of_outputs<const D: usize>(
+        &self,
+        array: Array,
+    ) -> Result<Tensor<D>, CurvatureError> {
+        let found = array.shape().num_dims();
+        if found != D {
+            return Err(CurvatureError::Dimension {
+                what: "the rank of the outputs",
+                expected: D,
+                found,
+            });
+        }
+        Ok(Tensor::from_dispatch(
+            array.into_tensor(self.0.engine.target()),
+        ))
+    }
+
+    fn keep_heads(&self, outputs: &[Array]) {
+        self.0.loss.get_or_init(|| outputs[0].first());
         if self.0.engine.recording.has_outputs() {
-            self.0.outputs.get_or_init(|| outputs[1].clone());
+            let target = self.0.engine.target();
+            let outputs = outputs[1].clone();
+            self.0.outputs.get_or_init(|| outputs.into_tensor(target));
         }
     }
 
-    fn keep(&self, outputs: Vec<DispatchTensor>) {
+    fn keep(&self, mut outputs: Vec<Array>) {
         self.keep_heads(&outputs);
-        let first = self.0.engine.recording.first_gradient();
+        let gradient = outputs.swap_remove(self.0.engine.recording.first_gradient());
         self.0
             .gradient
-            .get_or_init(|| self.layout().join(outputs.into_iter().skip(first)));
+            .get_or_init(|| self.0.engine.vector(gradient));
     }
+}
+
+/// Linear maps at a point beside the Hessian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Map {
+    GaussNewton,
+    Jacobian,
+    TransposedJacobian,
+    LossHessian,
 }

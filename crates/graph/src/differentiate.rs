@@ -16,32 +16,30 @@ use burn::tensor::{FloatDType, IntDType, TensorData};
 use burn_ir::{ScalarIr, TensorId};
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// What is differentiated.
 pub(crate) enum Derivative {
-    /// The first output, a scalar: its gradient is appended to the outputs.
+    /// The first output, a scalar.
     OfLoss,
-    /// ⟨outputs[first + i], vᵢ⟩ summed over the `count` inputs that are differentiated, with the vᵢ as new inputs.
-    OfProduct {
-        /// Position of the first of the outputs.
-        first: usize,
-    },
+    /// Σ ⟨outputᵢ, vᵢ⟩ over these outputs, with a new input vᵢ for each.
+    OfProducts(Range<usize>),
 }
 
-/// Records the derivative of `graph` by its first `count` inputs. The results are appended to the outputs, in order.
+/// Records the derivative of `graph` by its inputs at positions `by`. The results are appended to the outputs, in order.
 pub(crate) fn differentiate(
     graph: &Graph,
-    count: usize,
+    by: &[usize],
     derivative: Derivative,
 ) -> Result<Graph, GraphError> {
     let current = Cell::new(usize::MAX);
     let boundary = std::cell::RefCell::new(None);
     // constants and recorded dtypes are cast when the graph is evaluated, so that one recording serves f32 and f64
     let captured = record_scope(FloatDType::F32, IntDType::I64, |device, scope| {
-        let replay = Replay::new(graph, count, device);
+        let replay = Replay::new(graph, by, device);
         let mut replay = replay.run(graph, &current);
         current.set(usize::MAX);
-        let gradients = replay.backward(graph, count, &derivative);
+        let gradients = replay.backward(graph, &derivative);
         let inputs: Vec<TensorId> = replay.inputs.iter().map(capture_id).collect();
         let mut outputs: Vec<Option<TensorId>> = graph
             .outputs
@@ -75,7 +73,9 @@ pub(crate) fn differentiate(
             Some(id) => places[id],
             // nothing depends on this input: its derivative is zero
             None => {
-                let shape = graph.values[graph.inputs[position - known]].shape.clone();
+                let shape = graph.values[graph.inputs[by[position - known]]]
+                    .shape
+                    .clone();
                 derived.push(Op::Full(ScalarIr::Float(0.0)), [], Kind::Float, shape)
             }
         })
@@ -123,7 +123,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(graph: &Graph, count: usize, device: &Device) -> Self {
+    fn new(graph: &Graph, by: &[usize], device: &Device) -> Self {
         let target = Target::recording(device, FloatDType::F32);
         let mut replay = Self {
             target,
@@ -132,18 +132,15 @@ impl Replay {
             leaves: Vec::new(),
             tracked: None,
         };
-        for (position, &id) in graph.inputs.iter().enumerate() {
+        for &id in &graph.inputs {
             let tensor = replay.placeholder(graph, id);
             replay.inputs.push(tensor.clone());
-            let tensor = match position < count {
-                true => {
-                    let (tensor, leaf) = tracked_leaf(tensor);
-                    replay.leaves.push(leaf);
-                    tensor
-                }
-                false => tensor,
-            };
             replay.slots[id] = Some(tensor);
+        }
+        for &position in by {
+            let (tensor, leaf) = tracked_leaf(replay.inputs[position].clone());
+            replay.leaves.push(leaf);
+            replay.slots[graph.inputs[position]] = Some(tensor);
         }
         for (&id, data) in &graph.constants {
             replay.slots[id] = Some(replay.target.constant(data));
@@ -196,17 +193,16 @@ impl Replay {
     fn backward(
         &mut self,
         graph: &Graph,
-        count: usize,
         derivative: &Derivative,
     ) -> Vec<Option<burn::backend::tensor::FloatTensor<burn_capture::CaptureBackend>>> {
         let scalar = match derivative {
             Derivative::OfLoss => Some(self.slot(graph.outputs[0]).clone()),
-            Derivative::OfProduct { first } => {
+            Derivative::OfProducts(outputs) => {
                 let mut sum: Option<DispatchTensor> = None;
-                for position in 0..count {
-                    let direction = self.placeholder(graph, graph.inputs[position]);
+                for &id in &graph.outputs[outputs.clone()] {
+                    let direction = self.placeholder(graph, id);
                     self.inputs.push(direction.clone());
-                    let output = self.slot(graph.outputs[first + position]).clone();
+                    let output = self.slot(id).clone();
                     let product = Dispatch::float_sum(Dispatch::float_mul(output, direction));
                     sum = Some(match sum {
                         None => product,
@@ -216,7 +212,7 @@ impl Replay {
                 sum
             }
         };
-        let nothing = || (0..count).map(|_| None).collect();
+        let nothing = || self.leaves.iter().map(|_| None).collect();
         let Some(scalar) = scalar else {
             return nothing();
         };

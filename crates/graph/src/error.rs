@@ -90,6 +90,17 @@ pub enum GraphError {
         /// Burn's message.
         message: String,
     },
+    /// An integer of the batch or the module is larger than the native execution can hold.
+    #[error(
+        "a batch or a module holds the integer {value}, but the native execution holds integers up to {limit} exactly: use \
+         `Execution::Device`, or f64"
+    )]
+    Integer {
+        /// The integer.
+        value: f64,
+        /// The largest that is exact.
+        limit: f64,
+    },
     /// A graph operation failed on the device.
     #[error("evaluating `{operation}` on {device} failed: {message}")]
     Evaluation {

@@ -8,28 +8,35 @@
 //! curvature: see `ravine-curvature` for what one does with it.
 
 mod batch;
+mod boundary;
 mod capture;
+mod device;
 mod differentiate;
 mod error;
 mod evaluate;
+mod execute;
 pub mod from_ir;
+mod gauss_newton;
 mod graph;
+mod native;
 mod op;
 mod parameters;
-mod program;
 mod record;
 mod simplify;
+mod split;
 mod tape;
 
 pub use batch::{Batch, TensorMap};
 pub use error::GraphError;
 pub use evaluate::{SigmoidForm, Target};
+pub use execute::{Array, Executable, Execution, NativeCounts};
+pub use gauss_newton::GaussNewton;
 pub use graph::{Graph, Node, Value, ValueId};
 pub use op::{Binary, Compare, Cumulative, Kind, Logic, Op, Pool, Reduce, Unary, Windows};
 pub use parameters::{LayerBehaviour, ModuleTensors, Parameter};
-pub use program::{Prepared, Program};
 pub use record::{Counts, DetachedValue, Evaluated, RandomInput, Recording};
 pub use simplify::simplify;
+pub use split::{Keep, Split};
 pub use tape::product_by_tape;
 
 pub use burn::backend::DispatchTensor;

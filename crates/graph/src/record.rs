@@ -5,11 +5,12 @@ use crate::capture::{AutodiffCapture, capture_id, plain, record_scope, untracked
 use crate::differentiate::{Derivative, differentiate};
 use crate::error::GraphError;
 use crate::evaluate::{Target, kind_of};
+use crate::execute::{Array, Executable, Execution};
 use crate::from_ir::import;
+use crate::gauss_newton::GaussNewton;
 use crate::graph::{Graph, Node, ValueId};
 use crate::op::{Kind, Op};
 use crate::parameters::{LayerBehaviour, ModuleTensors, track};
-use crate::program::Program;
 use crate::simplify::simplify;
 use burn::backend::{AutodiffBackend, DispatchTensor, TensorMetadata};
 use burn::module::Module;
@@ -57,6 +58,7 @@ pub struct Recording {
     forward: Graph,
     gradient: Graph,
     product: OnceLock<Result<Graph, String>>,
+    gauss_newton: OnceLock<Result<GaussNewton, String>>,
     /// How many inputs are parameters, fixed floats and batch tensors.
     counts: Counts,
     random: Vec<RandomInput>,
@@ -153,6 +155,7 @@ impl Recording {
             forward,
             gradient,
             product: OnceLock::new(),
+            gauss_newton: OnceLock::new(),
             counts,
             random: captured.random,
             has_outputs: captured.has_outputs,
@@ -181,20 +184,32 @@ impl Recording {
         let recorded = self.product.get_or_init(|| {
             let span = tracing::debug_span!("record second backward");
             let _entered = span.enter();
-            let derivative = Derivative::OfProduct {
-                first: self.first_gradient(),
-            };
-            differentiate(&self.gradient, self.counts.parameters, derivative)
+            let gradients = self.first_gradient()..self.first_gradient() + self.counts.parameters;
+            let by: Vec<usize> = (0..self.counts.parameters).collect();
+            differentiate(&self.gradient, &by, Derivative::OfProducts(gradients))
                 .map(Graph::without_detach)
+                .map(simplify)
                 .map_err(|error| error.to_string())
         });
-        recorded
-            .as_ref()
-            .map_err(|message| GraphError::NotTwiceDifferentiable {
-                operation: "gradient".to_string(),
-                place: "in the second backward".to_string(),
-                reason: message.clone(),
-            })
+        second_order(recorded, "gradient")
+    }
+
+    /// Products with the Jacobian of the outputs and the Gauss-Newton matrix; recorded when first asked for. None without outputs.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotTwiceDifferentiable`] if one of the derivatives cannot be recorded.
+    pub fn gauss_newton(&self) -> Result<Option<&GaussNewton>, GraphError> {
+        if !self.has_outputs {
+            return Ok(None);
+        }
+        let recorded = self.gauss_newton.get_or_init(|| {
+            let span = tracing::debug_span!("record Gauss-Newton products");
+            let _entered = span.enter();
+            GaussNewton::record(&self.forward, self.counts.parameters)
+                .map_err(|error| error.to_string())
+        });
+        second_order(recorded, "outputs").map(Some)
     }
 
     /// Position of the first gradient among the outputs.
@@ -231,6 +246,16 @@ impl Recording {
     pub fn captured_operations(&self) -> usize {
         self.captured_operations
     }
+}
+
+fn second_order<'a, T>(recorded: &'a Result<T, String>, of: &str) -> Result<&'a T, GraphError> {
+    recorded
+        .as_ref()
+        .map_err(|message| GraphError::NotTwiceDifferentiable {
+            operation: of.to_string(),
+            place: "in the second backward".to_string(),
+            reason: message.clone(),
+        })
 }
 
 /// Runs the user's code on autodiff capture tensors and takes the gradient.
@@ -544,8 +569,7 @@ impl GradientCheck {
         for input in &captured.random {
             inputs.push(half(input, &target));
         }
-        let program = Program::new(simplify(captured.graph.clone()), 0, target.clone())?;
-        let outputs = program.call(&program.prepare(inputs.clone())?, Vec::new())?;
+        let outputs = values_of(simplify(captured.graph.clone()), &inputs, &target)?;
         let expected = captured
             .gradients
             .iter()
@@ -571,7 +595,7 @@ impl GradientCheck {
         forward: Graph,
         tensors: &ModuleTensors,
     ) -> Result<(Graph, Graph, Vec<DetachedValue>), GraphError> {
-        let gradient = differentiate(&forward, self.parameters, Derivative::OfLoss)?;
+        let gradient = differentiate(&forward, &self.by(), Derivative::OfLoss)?;
         let (worst, differing) = self.difference(&gradient)?;
         if worst <= self.tolerance {
             return Ok((forward, gradient, Vec::new()));
@@ -587,8 +611,7 @@ impl GradientCheck {
             .collect();
         for id in candidates {
             for (marked, detached) in with_detached(&forward, id) {
-                let Ok(gradient) = differentiate(&marked, self.parameters, Derivative::OfLoss)
-                else {
+                let Ok(gradient) = differentiate(&marked, &self.by(), Derivative::OfLoss) else {
                     continue;
                 };
                 if self.difference(&gradient)?.0 <= self.tolerance {
@@ -609,10 +632,13 @@ impl GradientCheck {
         })
     }
 
+    fn by(&self) -> Vec<usize> {
+        (0..self.parameters).collect()
+    }
+
     /// Largest relative difference of a gradient, and the parameters that exceed the tolerance.
     fn difference(&self, gradient: &Graph) -> Result<(f64, Vec<usize>), GraphError> {
-        let program = Program::new(gradient.clone(), 0, self.target.clone())?;
-        let outputs = program.call(&program.prepare(self.inputs.clone())?, Vec::new())?;
+        let outputs = values_of(gradient.clone(), &self.inputs, &self.target)?;
         let found: Vec<Vec<f64>> = outputs[self.heads..].iter().map(numbers).collect();
         let norm = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
         // relative to the whole gradient: a single parameter may have a gradient that is zero up to rounding
@@ -643,6 +669,24 @@ impl GradientCheck {
         }
         Ok((worst, differing))
     }
+}
+
+/// All outputs of a graph, by the device's own operations.
+fn values_of(
+    graph: Graph,
+    inputs: &[DispatchTensor],
+    target: &Target,
+) -> Result<Vec<DispatchTensor>, GraphError> {
+    let executable = Executable::new(graph, target.clone(), Execution::Device)?;
+    let inputs = inputs
+        .iter()
+        .map(|tensor| Array::bring(tensor.clone(), target.float, Execution::Device))
+        .collect::<Result<Vec<_>, _>>()?;
+    let outputs = executable.run(&inputs)?;
+    Ok(outputs
+        .into_iter()
+        .map(|array| Array::into_tensor(array, target))
+        .collect())
 }
 
 /// Masks of one half: any fixed values serve the comparison.

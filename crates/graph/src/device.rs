@@ -1,32 +1,26 @@
-//! Evaluation of a graph on a device: what does not change is computed once, values are freed after their last use.
+//! A graph on any device of Burn: constants are computed once, values are freed after their last use.
 
 use crate::error::{GraphError, panic_message};
 use crate::evaluate::{Results, Target, apply};
 use crate::graph::{Graph, ValueId};
-use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::backend::DispatchTensor;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// When a node has to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// It depends on constants only.
+    /// It depends on constants only: once.
     Constant,
-    /// It depends on the fixed inputs: once a point.
-    Point,
-    /// It depends on the varying inputs: once a call.
-    Call,
+    /// It depends on inputs: once a run.
+    Run,
 }
 
 /// A graph made ready for a device.
-///
-/// The last `varying` inputs may change from call to call while the others stay: [`Program::prepare`] computes what
-/// depends on the others only, [`Program::call`] the rest.
 #[derive(Debug)]
-pub struct Program {
+pub(crate) struct DeviceProgram {
     graph: Graph,
     target: Target,
-    varying: usize,
     stages: Vec<Stage>,
     /// For each node and input: whether the value is not needed afterwards.
     last_use: Vec<Vec<bool>>,
@@ -34,71 +28,32 @@ pub struct Program {
     constants: Vec<(ValueId, DispatchTensor)>,
 }
 
-/// What is computed once for a point.
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    slots: Vec<Option<DispatchTensor>>,
-}
-
-impl Prepared {
-    /// Bytes held by the values that are kept for the calls, inputs and constants included.
-    pub fn bytes(&self) -> usize {
-        self.slots
-            .iter()
-            .flatten()
-            .map(|tensor| tensor.shape().num_elements() * tensor.dtype().size())
-            .sum()
-    }
-}
-
-impl Program {
-    /// Makes `graph` ready for `target`, with its last `varying` inputs as those that change from call to call.
+impl DeviceProgram {
+    /// Makes `graph` ready for `target`.
     ///
     /// # Errors
     ///
     /// [`GraphError::Evaluation`] if a constant part cannot be computed.
-    pub fn new(graph: Graph, varying: usize, target: Target) -> Result<Self, GraphError> {
-        let (fixed, changing) = graph.inputs.split_at(graph.inputs.len() - varying);
-        let (by_point, by_call) = (graph.dependent_on(fixed), graph.dependent_on(changing));
+    pub(crate) fn new(graph: Graph, target: Target) -> Result<Self, GraphError> {
+        let depends = graph.dependent_on(&graph.inputs);
         let stages: Vec<Stage> = graph
             .nodes
             .iter()
-            .map(|node| {
-                let out = node.outputs[0];
-                match (by_call[out], by_point[out]) {
-                    (true, _) => Stage::Call,
-                    (false, true) => Stage::Point,
-                    (false, false) => Stage::Constant,
-                }
+            .map(|node| match depends[node.outputs[0]] {
+                true => Stage::Run,
+                false => Stage::Constant,
             })
             .collect();
         let last_use = last_uses(&graph, &stages);
         let mut program = Self {
             graph,
             target,
-            varying,
             stages,
             last_use,
             constants: Vec::new(),
         };
         program.constants = program.fold_constants()?;
         Ok(program)
-    }
-
-    /// The graph.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// Device and dtypes.
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// How many nodes run once for a point, and once a call.
-    pub fn node_counts(&self) -> (usize, usize) {
-        let count = |stage| self.stages.iter().filter(|&&s| s == stage).count();
-        (count(Stage::Point), count(Stage::Call))
     }
 
     fn fold_constants(&self) -> Result<Vec<(ValueId, DispatchTensor)>, GraphError> {
@@ -114,82 +69,29 @@ impl Program {
             .collect())
     }
 
-    /// Computes what depends on the fixed inputs only.
+    /// All outputs for these inputs.
     ///
     /// # Errors
     ///
-    /// [`GraphError::Shape`] for an input of another shape, [`GraphError::Evaluation`] if an operation fails.
-    pub fn prepare(&self, fixed: Vec<DispatchTensor>) -> Result<Prepared, GraphError> {
+    /// [`GraphError::Evaluation`] if an operation fails.
+    pub(crate) fn call(
+        &self,
+        inputs: impl Iterator<Item = DispatchTensor>,
+    ) -> Result<Vec<DispatchTensor>, GraphError> {
         let mut slots = vec![None; self.graph.values.len()];
         for (id, tensor) in &self.constants {
             slots[*id] = Some(tensor.clone());
         }
-        let count = self.graph.inputs.len() - self.varying;
-        self.bind(&mut slots, &self.graph.inputs[..count], fixed)?;
-        self.run(Stage::Point, &mut slots)?;
-        Ok(Prepared { slots })
-    }
-
-    /// All outputs at a prepared point for these varying inputs.
-    ///
-    /// # Errors
-    ///
-    /// [`GraphError::Shape`] for an input of another shape, [`GraphError::Evaluation`] if an operation fails.
-    pub fn call(
-        &self,
-        prepared: &Prepared,
-        varying: Vec<DispatchTensor>,
-    ) -> Result<Vec<DispatchTensor>, GraphError> {
-        let mut slots = prepared.slots.clone();
-        let first = self.graph.inputs.len() - self.varying;
-        self.bind(&mut slots, &self.graph.inputs[first..], varying)?;
-        self.run(Stage::Call, &mut slots)?;
-        Ok(self.outputs(&slots, 0..self.graph.outputs.len()))
-    }
-
-    /// Outputs that do not depend on the varying inputs.
-    pub fn fixed_outputs(
-        &self,
-        prepared: &Prepared,
-        range: std::ops::Range<usize>,
-    ) -> Vec<DispatchTensor> {
-        self.outputs(&prepared.slots, range)
-    }
-
-    fn outputs(
-        &self,
-        slots: &[Option<DispatchTensor>],
-        range: std::ops::Range<usize>,
-    ) -> Vec<DispatchTensor> {
-        self.graph.outputs[range]
-            .iter()
-            .map(|&id| {
-                slots[id]
-                    .clone()
-                    .expect("outputs are computed and never freed")
-            })
-            .collect()
-    }
-
-    fn bind(
-        &self,
-        slots: &mut [Option<DispatchTensor>],
-        ids: &[ValueId],
-        tensors: Vec<DispatchTensor>,
-    ) -> Result<(), GraphError> {
-        debug_assert_eq!(ids.len(), tensors.len());
-        for (position, (&id, tensor)) in ids.iter().zip(tensors).enumerate() {
-            let expected = &self.graph.values[id].shape;
-            if tensor.shape() != *expected {
-                return Err(GraphError::Shape {
-                    what: format!("input {position} of the recorded graph"),
-                    expected: expected.to_vec(),
-                    found: tensor.shape().to_vec(),
-                });
-            }
+        for (&id, tensor) in self.graph.inputs.iter().zip(inputs) {
             slots[id] = Some(tensor);
         }
-        Ok(())
+        self.run(Stage::Run, &mut slots)?;
+        let output = |&id: &ValueId| {
+            slots[id]
+                .clone()
+                .expect("outputs are computed and never freed")
+        };
+        Ok(self.graph.outputs.iter().map(output).collect())
     }
 
     fn run(&self, stage: Stage, slots: &mut [Option<DispatchTensor>]) -> Result<(), GraphError> {
@@ -277,7 +179,7 @@ fn last_uses(graph: &Graph, stages: &[Stage]) -> Vec<Vec<bool>> {
     {
         needed[id] = true;
     }
-    for stage in [Stage::Call, Stage::Point, Stage::Constant] {
+    for stage in [Stage::Run, Stage::Constant] {
         for index in (0..graph.nodes.len())
             .rev()
             .filter(|&index| stages[index] == stage)

@@ -1,0 +1,326 @@
+//! Graphs made ready to run, on a device of Burn or natively on the processor.
+
+use crate::device::DeviceProgram;
+use crate::error::{GraphError, panic_message};
+use crate::evaluate::{Target, kind_of};
+use crate::graph::{Graph, Value};
+use crate::native::{NativeProgram, Number, Produced};
+use crate::op::Kind;
+use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::prelude::{Bool, Device, Int, Tensor};
+use burn::tensor::{FloatDType, Shape, TensorData};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What runs a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// The operations of the device, one after the other: every device, the GPU included.
+    Device,
+    /// Ravine's own kernels on this machine's processor: fused, with reused buffers and threads where they help.
+    Native,
+}
+
+impl Execution {
+    /// The faster of the two for a device: native for Flex, whose tensors live in this machine's memory; else the device itself.
+    pub fn best_for(device: &Device) -> Self {
+        // Burn tells a device's backend by this text only when the backend's feature is not known at compile time
+        match format!("{device:?}").starts_with("Device<Flex") {
+            true => Self::Native,
+            false => Self::Device,
+        }
+    }
+}
+
+/// A value as the execution holds it: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Array {
+    value: Value,
+    data: Data,
+}
+
+#[derive(Clone, Debug)]
+enum Data {
+    Device(DispatchTensor),
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
+}
+
+impl Array {
+    /// A tensor in the form that the execution works on.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Integer`] for an integer that the dtype of a native execution cannot hold.
+    pub fn bring(
+        tensor: DispatchTensor,
+        float: FloatDType,
+        execution: Execution,
+    ) -> Result<Self, GraphError> {
+        let value = Value {
+            kind: kind_of(tensor.dtype()),
+            shape: tensor.shape(),
+        };
+        let data = match (execution, float) {
+            (Execution::Native, FloatDType::F32) => Data::F32(Arc::new(read(tensor)?)),
+            (Execution::Native, FloatDType::F64) => Data::F64(Arc::new(read(tensor)?)),
+            _ => Data::Device(tensor),
+        };
+        Ok(Self { value, data })
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &Shape {
+        &self.value.shape
+    }
+
+    /// The memory that it takes.
+    pub fn bytes(&self) -> usize {
+        match &self.data {
+            Data::Device(tensor) => tensor.shape().num_elements() * tensor.dtype().size(),
+            Data::F32(numbers) => 4 * numbers.len(),
+            Data::F64(numbers) => 8 * numbers.len(),
+        }
+    }
+
+    /// As a tensor of the target's device and dtypes.
+    pub fn into_tensor(self, target: &Target) -> DispatchTensor {
+        match self.data {
+            Data::Device(tensor) => tensor,
+            Data::F32(numbers) => into_tensor(numbers, &self.value, target),
+            Data::F64(numbers) => into_tensor(numbers, &self.value, target),
+        }
+    }
+
+    /// The first number, such as the loss.
+    pub fn first(&self) -> f64 {
+        let number = match &self.data {
+            Data::F32(numbers) => numbers.first().copied().map(f64::from),
+            Data::F64(numbers) => numbers.first().copied(),
+            Data::Device(tensor) => {
+                let tensor = Tensor::<1>::from_dispatch(tensor.clone());
+                tensor.into_data().iter::<f64>().next()
+            }
+        };
+        number.unwrap_or(f64::NAN)
+    }
+}
+
+fn into_tensor<T: Number>(numbers: Arc<Vec<T>>, value: &Value, target: &Target) -> DispatchTensor {
+    let shape = value.shape.clone();
+    let data = match value.kind {
+        Kind::Float => {
+            let numbers = Arc::try_unwrap(numbers).unwrap_or_else(|shared| shared.to_vec());
+            TensorData::new(numbers, shape)
+        }
+        Kind::Int => {
+            let whole: Vec<i64> = numbers.iter().map(|x| x.wide() as i64).collect();
+            TensorData::new(whole, shape)
+        }
+        Kind::Bool => {
+            let truths: Vec<bool> = numbers.iter().map(|x| x.wide() != 0.0).collect();
+            TensorData::new(truths, shape)
+        }
+    };
+    target.constant(&data)
+}
+
+/// A graph made ready for a device and a dtype.
+#[derive(Debug)]
+pub struct Executable {
+    graph: Graph,
+    target: Target,
+    machine: Machine,
+}
+
+#[derive(Debug)]
+enum Machine {
+    Device(DeviceProgram),
+    F32(NativeProgram<f32>),
+    F64(NativeProgram<f64>),
+}
+
+impl Executable {
+    /// Prepares `graph`; what depends on constants only is computed now.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Evaluation`] if a constant part cannot be computed.
+    pub fn new(graph: Graph, target: Target, execution: Execution) -> Result<Self, GraphError> {
+        let machine = match (execution, target.float) {
+            (Execution::Native, FloatDType::F32) => {
+                Machine::F32(caught(&target, || NativeProgram::new(&graph, &target))?)
+            }
+            (Execution::Native, FloatDType::F64) => {
+                Machine::F64(caught(&target, || NativeProgram::new(&graph, &target))?)
+            }
+            // half precision has no native kernels
+            _ => Machine::Device(DeviceProgram::new(graph.clone(), target.clone())?),
+        };
+        Ok(Self {
+            graph,
+            target,
+            machine,
+        })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Device and dtypes.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Native steps and buffers, for a reader; none on a device.
+    pub fn native_counts(&self) -> Option<NativeCounts> {
+        match &self.machine {
+            Machine::Device(_) => None,
+            Machine::F32(program) => Some(program.counts()),
+            Machine::F64(program) => Some(program.counts()),
+        }
+    }
+
+    /// All outputs, on as many threads as help.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] for an input of another shape, [`GraphError::Evaluation`] if an operation fails.
+    pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, GraphError> {
+        self.run_on(inputs, rayon::current_num_threads())
+    }
+
+    /// All outputs, on up to `threads` threads where the execution is native.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Executable::run).
+    pub fn run_on(&self, inputs: &[Array], threads: usize) -> Result<Vec<Array>, GraphError> {
+        self.check(inputs)?;
+        match &self.machine {
+            Machine::Device(program) => {
+                let tensors = inputs.iter().map(|array| match &array.data {
+                    Data::Device(tensor) => tensor.clone(),
+                    _ => array.clone().into_tensor(&self.target),
+                });
+                let outputs = program.call(tensors)?;
+                let described = self.graph.outputs.iter().map(|&id| &self.graph.values[id]);
+                Ok(outputs
+                    .into_iter()
+                    .zip(described)
+                    .map(|(tensor, value)| Array {
+                        value: value.clone(),
+                        data: Data::Device(tensor),
+                    })
+                    .collect())
+            }
+            Machine::F32(program) => {
+                let numbers = |array: &Array| match &array.data {
+                    Data::F32(numbers) => Ok(numbers.clone()),
+                    _ => read(array.clone().into_tensor(&self.target)).map(Arc::new),
+                };
+                self.native(program, inputs, threads, numbers, Data::F32)
+            }
+            Machine::F64(program) => {
+                let numbers = |array: &Array| match &array.data {
+                    Data::F64(numbers) => Ok(numbers.clone()),
+                    _ => read(array.clone().into_tensor(&self.target)).map(Arc::new),
+                };
+                self.native(program, inputs, threads, numbers, Data::F64)
+            }
+        }
+    }
+
+    fn native<T: Number>(
+        &self,
+        program: &NativeProgram<T>,
+        inputs: &[Array],
+        threads: usize,
+        numbers: impl Fn(&Array) -> Result<Arc<Vec<T>>, GraphError>,
+        data: impl Fn(Arc<Vec<T>>) -> Data,
+    ) -> Result<Vec<Array>, GraphError> {
+        let held = inputs.iter().map(numbers).collect::<Result<Vec<_>, _>>()?;
+        let slices: Vec<&[T]> = held.iter().map(|numbers| numbers.as_slice()).collect();
+        let outputs = caught(&self.target, || program.run(&slices, threads))?;
+        let described = self.graph.outputs.iter().map(|&id| &self.graph.values[id]);
+        Ok(outputs
+            .into_iter()
+            .zip(described)
+            .map(|(output, value)| Array {
+                value: value.clone(),
+                data: data(match output {
+                    Produced::Input(position) => held[position].clone(),
+                    Produced::New(numbers) => Arc::new(numbers),
+                }),
+            })
+            .collect())
+    }
+
+    fn check(&self, inputs: &[Array]) -> Result<(), GraphError> {
+        debug_assert_eq!(inputs.len(), self.graph.inputs.len());
+        for (position, (&id, array)) in self.graph.inputs.iter().zip(inputs).enumerate() {
+            let expected = &self.graph.values[id].shape;
+            if array.shape() != expected {
+                return Err(GraphError::Shape {
+                    what: format!("input {position} of the recorded graph"),
+                    expected: expected.to_vec(),
+                    found: array.shape().to_vec(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a native program does, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeCounts {
+    /// Fused elementwise passes.
+    pub kernels: usize,
+    /// Matrix products, sums of them as one.
+    pub products: usize,
+    /// Reductions, indexing, assignments.
+    pub others: usize,
+    /// Operations without a native form, done by the device.
+    pub on_device: usize,
+    /// Elements of all buffers together.
+    pub buffer_elements: usize,
+}
+
+/// A panic as an error.
+fn caught<R>(target: &Target, run: impl FnOnce() -> R) -> Result<R, GraphError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| GraphError::Evaluation {
+        operation: "a compiled graph".to_string(),
+        device: format!("the processor, for {:?}", target.device),
+        message: panic_message(payload),
+    })
+}
+
+fn read<T: Number>(tensor: DispatchTensor) -> Result<Vec<T>, GraphError> {
+    match kind_of(tensor.dtype()) {
+        Kind::Float => {
+            let data = Tensor::<1>::from_dispatch(tensor).into_data();
+            // the same dtype as a rule: memory is moved, not converted
+            let data = data.convert::<T>();
+            Ok(data.try_into_vec::<T>().expect("the data was converted"))
+        }
+        Kind::Bool => {
+            let data = Tensor::<1, Bool>::from_dispatch(tensor).into_data();
+            Ok(crate::native::numbers(&data))
+        }
+        Kind::Int => {
+            let data = Tensor::<1, Int>::from_dispatch(tensor).into_data();
+            let numbers: Vec<T> = crate::native::numbers(&data);
+            let large = numbers.iter().find(|x| x.wide().abs() > T::LARGEST_INTEGER);
+            match large {
+                Some(x) => Err(GraphError::Integer {
+                    value: x.wide(),
+                    limit: T::LARGEST_INTEGER,
+                }),
+                None => Ok(numbers),
+            }
+        }
+    }
+}
