@@ -8,6 +8,7 @@
 //! curvature: see `ravine-curvature` for what one does with it.
 
 mod batch;
+mod batching;
 mod capture;
 mod differentiate;
 mod error;
@@ -22,6 +23,7 @@ mod simplify;
 mod tape;
 
 pub use batch::{Batch, TensorMap};
+pub use batching::{Batched, batch_over};
 pub use error::GraphError;
 pub use evaluate::{SigmoidForm, Target};
 pub use graph::{Graph, Node, Value, ValueId};
