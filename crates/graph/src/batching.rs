@@ -11,14 +11,8 @@
 //! - most operations act the same way one dimension further in;
 //! - a product with one matrix takes the block as more rows;
 //! - convolutions and poolings take the block as more examples, more channels, or (if both factors are in the block) more
-//!   groups. Operations that ask for an operand only to know its shape get one that holds no memory.
-//!
-//! # Rules
-//!
-//! The nodes that do the work, beside reshapes, expansions, transpositions and slices. ● is an operand in the block, ○ one
-//! outside of it; *itself* is the recorded operation, with its dimensions moved and its groups multiplied where needed.
-//!
-#![doc = include_str!("batching/rules.md")]
+//!   groups, of which Burn's kernel gradients take one at a time. Operations that ask for an operand only to know its shape
+//!   get one that holds no memory.
 
 mod blocks;
 mod indexing;
@@ -43,7 +37,7 @@ pub struct Batched {
 /// `graph` for `count` values of some inputs at once.
 ///
 /// `batched_inputs` are positions in [`Graph::inputs`]; inputs and outputs keep their order. Random numbers are drawn once
-/// for all members. The result has views (reshapes, expansions) that [`simplify`](crate::simplify) merges.
+/// for all members. Some reshapes and expansions occur more than once in the result; [`simplify`](crate::simplify) keeps one.
 ///
 /// ```
 /// use ravine_graph::{Graph, Kind, Op, batch_over};
@@ -57,6 +51,14 @@ pub struct Batched {
 /// assert_eq!(products.graph.dims(products.graph.outputs[0]), [8, 5, 1]);
 /// assert_eq!(products.batched_outputs, [true]);
 /// ```
+///
+/// # Rules
+///
+/// The nodes that do the work, beside reshapes, expansions, transpositions and slices. ● is an operand in the block, ○ one
+/// outside of it; *itself* is the recorded operation, with its dimensions moved and its groups multiplied where needed.
+/// `full` and `random` have no operands.
+///
+#[doc = include_str!("batching/rules.md")]
 pub fn batch_over(graph: &Graph, batched_inputs: &[usize], count: usize) -> Batched {
     let mut batcher = Batcher::new(graph, batched_inputs, count);
     for node in &graph.nodes {
