@@ -300,16 +300,21 @@ impl Point {
         vs: &Tensor<2>,
     ) -> Result<Tensor<2>, CurvatureError> {
         let engine = &self.0.engine;
-        let [count, dim] = vs.dims();
-        let rows = (0..count)
-            .map(|row| {
-                let v = vs.clone().slice([row..row + 1, 0..dim]).reshape([dim]);
-                self.layout().check("a row of the block", &v)?;
-                let product = products.apply(shared, engine.bring(v.into_dispatch())?)?;
-                Ok(engine.vector(product).reshape([1, dim]))
-            })
-            .collect::<Result<Vec<_>, CurvatureError>>()?;
-        Ok(Tensor::cat(rows, 0))
+        let [count, found] = vs.dims();
+        let expected = self.dim();
+        if found != expected {
+            return Err(CurvatureError::Dimension {
+                what: "a row of the block",
+                expected,
+                found,
+            });
+        }
+        if count == 0 {
+            return Ok(vs.clone());
+        }
+        let directions = engine.bring(vs.clone().into_dispatch())?;
+        let product = products.apply_block(shared, &directions)?;
+        Ok(Tensor::from_dispatch(product.into_tensor(engine.target())))
     }
 
     /// A result of the shape of the outputs, with its rank checked.

@@ -53,6 +53,18 @@ impl Graph {
         self
     }
 
+    /// The graph with its one output `count` times, along a new first dimension.
+    pub fn with_repeated_output(mut self, count: usize) -> Self {
+        let out = self.outputs[0];
+        let kind = self.values[out].kind;
+        let mut dims = vec![1];
+        dims.extend_from_slice(self.dims(out));
+        let one = self.push(Op::Reshape, [out], kind, dims.clone());
+        dims[0] = count;
+        self.outputs[0] = self.push(Op::Expand, [one], kind, dims);
+        self
+    }
+
     /// Adds the nodes of `other`, with these values in place of its inputs; returns its outputs.
     pub(crate) fn append(&mut self, other: &Graph, inputs: &[ValueId]) -> Vec<ValueId> {
         let mut place: Vec<Option<ValueId>> = vec![None; other.values.len()];

@@ -6,9 +6,11 @@ use crate::evaluate::{Target, kind_of};
 use crate::graph::{Graph, Value};
 use crate::native::{NativeProgram, Number, Produced};
 use crate::op::Kind;
-use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
+use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::prelude::{Bool, Device, Int, Tensor};
-use burn::tensor::{FloatDType, Shape, TensorData};
+use burn::tensor::{FloatDType, Shape, Slice, TensorData};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -83,6 +85,48 @@ impl Array {
         }
     }
 
+    /// Some entries of the first dimension.
+    pub fn rows(&self, range: Range<usize>) -> Self {
+        let mut value = self.value.clone();
+        let width: usize = value.shape[1..].iter().product();
+        value.shape[0] = range.len();
+        let elements = range.start * width..range.end * width;
+        let data = match &self.data {
+            Data::F32(numbers) => Data::F32(Arc::new(numbers[elements].to_vec())),
+            Data::F64(numbers) => Data::F64(Arc::new(numbers[elements].to_vec())),
+            Data::Device(tensor) => Data::Device(device_rows(tensor.clone(), value.kind, range)),
+        };
+        Self { value, data }
+    }
+
+    /// Arrays one after the other along the first dimension.
+    ///
+    /// # Panics
+    ///
+    /// Panics without parts.
+    pub fn stacked(parts: Vec<Self>) -> Self {
+        let mut value = parts.first().expect("at least one part").value.clone();
+        value.shape[0] = parts.iter().map(|part| part.value.shape[0]).sum();
+        let (mut f32s, mut f64s, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts {
+            match part.data {
+                Data::F32(numbers) => f32s.extend_from_slice(&numbers),
+                Data::F64(numbers) => f64s.extend_from_slice(&numbers),
+                Data::Device(tensor) => tensors.push(tensor),
+            }
+        }
+        let data = match (tensors.is_empty(), f32s.is_empty()) {
+            (false, _) => Data::Device(match value.kind {
+                Kind::Float => Dispatch::float_cat(tensors, 0),
+                Kind::Int => Dispatch::int_cat(tensors, 0),
+                Kind::Bool => Dispatch::bool_cat(tensors, 0),
+            }),
+            (true, false) => Data::F32(Arc::new(f32s)),
+            (true, true) => Data::F64(Arc::new(f64s)),
+        };
+        Self { value, data }
+    }
+
     /// As a tensor of the target's device and dtypes.
     pub fn into_tensor(self, target: &Target) -> DispatchTensor {
         match self.data {
@@ -103,6 +147,18 @@ impl Array {
             }
         };
         number.unwrap_or(f64::NAN)
+    }
+}
+
+fn device_rows(tensor: DispatchTensor, kind: Kind, range: Range<usize>) -> DispatchTensor {
+    let mut ranges = vec![Slice::new(range.start as isize, Some(range.end as isize), 1)];
+    let shape = tensor.shape();
+    let rest = shape.iter().skip(1);
+    ranges.extend(rest.map(|&length| Slice::new(0, Some(length as isize), 1)));
+    match kind {
+        Kind::Float => Dispatch::float_slice(tensor, &ranges),
+        Kind::Int => Dispatch::int_slice(tensor, &ranges),
+        Kind::Bool => Dispatch::bool_slice(tensor, &ranges),
     }
 }
 

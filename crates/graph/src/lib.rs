@@ -8,6 +8,7 @@
 //! curvature: see `ravine-curvature` for what one does with it.
 
 mod batch;
+mod batching;
 mod boundary;
 mod capture;
 mod device;
@@ -27,6 +28,7 @@ mod split;
 mod tape;
 
 pub use batch::{Batch, TensorMap};
+pub use batching::{Batched, batch_over};
 pub use error::GraphError;
 pub use evaluate::{SigmoidForm, Target};
 pub use execute::{Array, Executable, Execution, NativeCounts};
