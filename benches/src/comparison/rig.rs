@@ -103,7 +103,10 @@ impl Rig {
             .status()?;
         let text = std::fs::read_to_string(&out).unwrap_or_default();
         let failure = (!rig.success()).then(|| format!("the rig ended with {rig}"));
-        Ok((rows(&text), failure))
+        let log = std::fs::read_to_string(folder.path().join("rows.jsonl.log"));
+        let rows = rows(&text).into_iter();
+        let explained = rows.map(|row| explained(row, log.as_deref().unwrap_or_default()));
+        Ok((explained.collect(), failure))
     }
 
     /// Another form of an operation is the peers' own affair.
@@ -161,6 +164,15 @@ fn row(line: &str) -> Row {
         error: Some(format!("not a row ({error}): {line}")),
         ..Row::default()
     })
+}
+
+/// Where nothing could be run at all, the rig's log says why: the last line of Python's traceback.
+fn explained(mut row: Row, log: &str) -> Row {
+    if let (Some(error), "*") = (&mut row.error, row.op.as_str()) {
+        let last = log.lines().rfind(|line| !line.trim().is_empty());
+        *error = format!("{error}: {}", last.unwrap_or("no log").trim());
+    }
+    row
 }
 
 fn taskset_exists() -> bool {

@@ -17,7 +17,7 @@ pub enum Statistic {
 /// The tables of a file of measurements, in Markdown.
 pub fn report(lines: &[Line], statistic: Statistic) -> String {
     let rounds = Rounds::new(lines, statistic);
-    let mut text = String::new();
+    let mut text = "### Machine and versions\n\n".to_string();
     for line in lines {
         if let Line::Provenance { provenance } = line {
             text += &provenance.to_markdown();
@@ -264,7 +264,12 @@ impl<'a> Rounds<'a> {
 
     fn cell(&self, workload: &str, op: &str, peer: &str) -> String {
         if let Some(spread) = self.against_ours(workload, op, peer) {
-            return format!("{} ({:.2})", ratio(&spread), spread.minimum);
+            return format!(
+                "{:.2} ({:.2}){}",
+                spread.median,
+                spread.minimum,
+                spread.mark()
+            );
         }
         if let Some(time) = self.time(workload, op, peer) {
             return seconds(Some(&time));
