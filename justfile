@@ -24,6 +24,20 @@ new name:
 test:
     cargo test --workspace
 
+# Benchmarks of gradient and products, or a part of them: just bench blocks, just bench mlp --max-time 5
+bench *options:
+    @cargo bench --profile dev --workspace --bench products -- "$@"
+
+# Ravine and the peers turn and turn about: just bench-peers mlp_small,cnn_small 3 --quick. PEERS_VENV names an environment to use instead of an own one
+bench-peers workloads="peers" rounds="5" *options:
+    @test -n "${PEERS_VENV:-}" || just _peers-venv
+    @cargo build --workspace --bin peers --bin bench-peers
+    @workloads="$1" rounds="$2"; shift 2; ./target/debug/bench-peers run --python "${PEERS_VENV:-.venv-peers}/bin/python" --workloads "$workloads" --rounds "$rounds" "$@"
+
+# The list of packages is copied last, so that an installation that was cut off is done again.
+_peers-venv:
+    @cmp -s benches/peers/requirements.txt .venv-peers/requirements.txt || { python3 -m venv .venv-peers && .venv-peers/bin/pip install -r benches/peers/requirements.txt && cp benches/peers/requirements.txt .venv-peers/; }
+
 # Format, lints, documentation: what CI checks beside the tests
 check:
     cargo fmt --all --check

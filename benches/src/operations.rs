@@ -1,0 +1,264 @@
+use crate::gauss_newton::gauss_newton;
+use crate::inputs::probe;
+use crate::row::Checksum;
+use crate::workloads::Workload;
+use burn::prelude::*;
+use rand::Rng;
+use ravine_curvature::{CurvatureError, HvpMethod, LinearOperator, Point, Seed};
+use std::time::Instant;
+
+/// Probe vectors of an estimate.
+pub const PROBES: usize = 100;
+
+/// What is timed. Each repetition does the whole work and reads the result to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Operation {
+    /// Loss and gradient at a new point, that is, at parameters for which nothing is known.
+    Grad,
+    /// H v at a point that has been prepared.
+    Hvp,
+    /// The Gauss-Newton product at a point that has been prepared.
+    Ggn,
+    /// Hutchinson's estimate of the trace of H with 100 Rademacher vectors, drawing them included.
+    Trace100,
+    /// The same estimate of the diagonal of H.
+    Diag100,
+}
+
+impl Operation {
+    /// Its name in the rig's rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Grad => "grad",
+            Operation::Hvp => "hvp",
+            Operation::Ggn => "ggn",
+            Operation::Trace100 => "trace100",
+            Operation::Diag100 => "diag100",
+        }
+    }
+
+    /// Products that it consists of, where it is an estimate.
+    pub fn products(self) -> Option<usize> {
+        matches!(self, Operation::Trace100 | Operation::Diag100).then_some(PROBES)
+    }
+}
+
+/// How products are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Execution {
+    /// The second backward as a recorded graph.
+    #[value(name = "ravine")]
+    Recorded,
+    /// The gradient graph on an autodiff device, then backward: products with H only.
+    #[value(name = "ravine_tape")]
+    Tape,
+}
+
+impl Execution {
+    /// Its name among the rig's methods.
+    pub fn name(self) -> &'static str {
+        match self {
+            Execution::Recorded => "ravine",
+            Execution::Tape => "ravine_tape",
+        }
+    }
+
+    /// Whether the operation is timed in this execution.
+    pub fn has(self, operation: Operation) -> bool {
+        self == Execution::Recorded || operation == Operation::Hvp
+    }
+
+    fn method(self) -> HvpMethod {
+        match self {
+            Execution::Recorded => HvpMethod::Recorded,
+            Execution::Tape => HvpMethod::Tape,
+        }
+    }
+}
+
+/// Why an operation cannot be timed.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// The library does not have it.
+    #[error("{0} are not available")]
+    NotAvailable(&'static str),
+    /// It makes no sense for the workload, or failed.
+    #[error(transparent)]
+    Curvature(#[from] CurvatureError),
+}
+
+impl OperationError {
+    /// Whether there is nothing to time, in contrast to something that went wrong.
+    pub fn is_skip(&self) -> bool {
+        matches!(
+            self,
+            OperationError::NotAvailable(_) | OperationError::Curvature(CurvatureError::NoOutputs)
+        )
+    }
+}
+
+/// A result on the host.
+pub enum Outcome {
+    /// Loss and gradient.
+    Gradient {
+        /// The loss.
+        loss: f64,
+        /// The gradient `[n]`.
+        gradient: TensorData,
+    },
+    /// A product `[n]`.
+    Product(TensorData),
+    /// An estimate of the trace.
+    Trace(f64),
+    /// An estimate of the diagonal `[n]`.
+    Diagonal(TensorData),
+}
+
+impl Outcome {
+    /// Figures to compare with those of other programs; `v` is the vector of products.
+    pub fn checksum(&self, v: &[f64]) -> Checksum {
+        let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let mut checksum = Checksum::default();
+        match self {
+            Outcome::Gradient { loss, gradient } => {
+                checksum.loss = Some(*loss);
+                checksum.g_norm = Some(norm(&numbers(gradient)));
+            }
+            Outcome::Product(product) => {
+                let product = numbers(product);
+                checksum.norm = Some(norm(&product));
+                checksum.vav = Some(product.iter().zip(v).map(|(a, b)| a * b).sum());
+                checksum.first5 = Some(product.into_iter().take(5).collect());
+            }
+            Outcome::Trace(trace) => checksum.trace = Some(*trace),
+            Outcome::Diagonal(diagonal) => {
+                let diagonal = numbers(diagonal);
+                checksum.norm = Some(norm(&diagonal));
+                checksum.sum = Some(diagonal.iter().sum());
+            }
+        }
+        checksum
+    }
+}
+
+fn numbers(data: &TensorData) -> Vec<f64> {
+    data.iter::<f64>().collect()
+}
+
+/// An operation that is ready to be repeated.
+pub struct Repeatable<'a> {
+    run: Box<dyn Fn() -> Result<Outcome, OperationError> + 'a>,
+    /// Seconds to get ready the first time, recording included.
+    pub setup_s: f64,
+    /// Seconds to get ready for products at another point, once everything is recorded.
+    pub at_another_point_s: Option<f64>,
+}
+
+impl<'a> Repeatable<'a> {
+    /// Makes an operation ready.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] where the operation cannot be had.
+    pub fn new(
+        workload: &'a Workload,
+        operation: Operation,
+        execution: Execution,
+    ) -> Result<Self, OperationError> {
+        let start = Instant::now();
+        let point = at_same_parameters(workload.point())?;
+        if operation == Operation::Grad {
+            return Ok(Self {
+                run: Box::new(move || gradient(&at_same_parameters(&point)?)),
+                setup_s: start.elapsed().as_secs_f64(),
+                at_another_point_s: None,
+            });
+        }
+        let operator = operator(&point, operation, execution)?;
+        let setup_s = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        self::operator(&at_same_parameters(&point)?, operation, execution)?;
+        let at_another_point_s = Some(start.elapsed().as_secs_f64());
+        let v = probe(&point);
+        let run: Box<dyn Fn() -> Result<Outcome, OperationError>> = match operation {
+            Operation::Trace100 => Box::new(move || trace(operator.as_ref())),
+            Operation::Diag100 => Box::new(move || diagonal(operator.as_ref())),
+            _ => Box::new(move || Ok(Outcome::Product(operator.apply(&v)?.into_data()))),
+        };
+        Ok(Self {
+            run,
+            setup_s,
+            at_another_point_s,
+        })
+    }
+
+    /// Does it once.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] if the computation fails.
+    pub fn run(&self) -> Result<Outcome, OperationError> {
+        (self.run)()
+    }
+}
+
+/// A point with the same parameters at which nothing has been computed.
+fn at_same_parameters(point: &Point) -> Result<Point, CurvatureError> {
+    point.move_to(point.theta().clone())
+}
+
+fn operator(
+    point: &Point,
+    operation: Operation,
+    execution: Execution,
+) -> Result<Box<dyn LinearOperator>, OperationError> {
+    if operation == Operation::Ggn {
+        return gauss_newton(point);
+    }
+    if execution == Execution::Recorded {
+        point.prepare()?;
+    }
+    Ok(Box::new(point.hessian().by(execution.method())))
+}
+
+fn gradient(point: &Point) -> Result<Outcome, OperationError> {
+    let gradient = point.gradient()?.into_data();
+    let loss = point.loss()?;
+    Ok(Outcome::Gradient { loss, gradient })
+}
+
+/// (1/k) Σ zᵀAz.
+fn trace(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
+    let estimates = weighted_products(operator)?.sum_dim(1).into_data();
+    Ok(Outcome::Trace(
+        estimates.iter::<f64>().sum::<f64>() / PROBES as f64,
+    ))
+}
+
+/// (1/k) Σ z ∘ Az.
+fn diagonal(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
+    let mean = weighted_products(operator)?.mean_dim(0);
+    Ok(Outcome::Diagonal(mean.into_data()))
+}
+
+/// z ∘ Az for each probe vector z, a row each.
+fn weighted_products(operator: &dyn LinearOperator) -> Result<Tensor<2>, CurvatureError> {
+    let probes = rademacher(operator);
+    let products = operator.apply_block(&probes)?;
+    Ok(products * probes)
+}
+
+/// Independent signs `[k, n]`, 64 from each random number.
+fn rademacher(operator: &dyn LinearOperator) -> Tensor<2> {
+    let dims = [PROBES, operator.dim()];
+    let count = dims[0] * dims[1];
+    let mut rng = Seed::new(0).stream("probes").rng();
+    let mut signs = Vec::with_capacity(count);
+    while signs.len() < count {
+        let bits = rng.next_u64();
+        let taken = (count - signs.len()).min(64);
+        signs.extend((0..taken).map(|bit| if bits >> bit & 1 == 1 { 1f32 } else { -1f32 }));
+    }
+    let data = TensorData::new(signs, dims).convert_dtype(operator.dtype());
+    Tensor::from_data(data, (&operator.device(), operator.dtype()))
+}
