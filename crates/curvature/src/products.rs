@@ -2,9 +2,7 @@
 
 use crate::engine::Settings;
 use crate::error::CurvatureError;
-use ravine_graph::{
-    Array, Executable, Execution, GraphError, Split, Target, batch_over, simplify,
-};
+use ravine_graph::{Array, Executable, Execution, GraphError, Split, Target, batch_over, simplify};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -127,7 +125,9 @@ impl Products {
     /// How many directions go together: so many that their intermediate values stay in the caches.
     pub(crate) fn block_size(&self) -> usize {
         let elements = match self.call.native_counts() {
-            Some(counts) => return (NATIVE_BLOCK / counts.buffer_elements.max(1)).clamp(1, LARGEST_BLOCK),
+            Some(counts) => {
+                return (NATIVE_BLOCK / counts.buffer_elements.max(1)).clamp(1, LARGEST_BLOCK);
+            }
             None => self.call.graph().written_elements(),
         };
         (DEVICE_BLOCK / elements.max(1)).clamp(1, LARGEST_BLOCK)
@@ -160,7 +160,11 @@ impl Products {
             // a product that is the same for every direction: zero
             graph = graph.with_repeated_output(count);
         }
-        let call = Executable::new(simplify(graph), self.call.target().clone(), self.settings.execution)?;
+        let call = Executable::new(
+            simplify(graph),
+            self.call.target().clone(),
+            self.settings.execution,
+        )?;
         let call = Arc::new(call);
         let mut blocks = self.blocks();
         if let Some(call) = known(&blocks) {
@@ -172,6 +176,8 @@ impl Products {
 
     fn blocks(&self) -> std::sync::MutexGuard<'_, Vec<(usize, Arc<Executable>)>> {
         // entries are whole, so that a panic elsewhere leaves the list usable
-        self.blocks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.blocks
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

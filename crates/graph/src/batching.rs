@@ -18,7 +18,7 @@ mod blocks;
 mod indexing;
 mod products;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::graph::{Graph, Node, ValueId};
 use crate::op::{Op, Pool, Reduce};

@@ -76,6 +76,11 @@ impl Array {
         &self.value.shape
     }
 
+    /// What its elements are.
+    pub fn kind(&self) -> Kind {
+        self.value.kind
+    }
+
     /// The memory that it takes.
     pub fn bytes(&self) -> usize {
         match &self.data {
@@ -151,7 +156,11 @@ impl Array {
 }
 
 fn device_rows(tensor: DispatchTensor, kind: Kind, range: Range<usize>) -> DispatchTensor {
-    let mut ranges = vec![Slice::new(range.start as isize, Some(range.end as isize), 1)];
+    let mut ranges = vec![Slice::new(
+        range.start as isize,
+        Some(range.end as isize),
+        1,
+    )];
     let shape = tensor.shape();
     let rest = shape.iter().skip(1);
     ranges.extend(rest.map(|&length| Slice::new(0, Some(length as isize), 1)));

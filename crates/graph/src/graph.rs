@@ -157,7 +157,9 @@ impl Graph {
     /// Elements of all values that the nodes write.
     pub fn written_elements(&self) -> usize {
         let written = self.nodes.iter().flat_map(|node| &node.outputs);
-        written.map(|&id| self.values[id].shape.num_elements()).sum()
+        written
+            .map(|&id| self.values[id].shape.num_elements())
+            .sum()
     }
 
     /// Floating point operations of the matrix products: 2mnk for an m×k by k×n product, times the batch.

@@ -13,6 +13,8 @@ mod reduce;
 mod run;
 mod step;
 mod structured;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use compile::numbers;

@@ -898,3 +898,17 @@ fn what_does_not_depend_on_the_block_is_computed_once() {
     let hidden = block.graph.outputs[1];
     assert_eq!(block.graph.dims(hidden), [5, 3]);
 }
+
+/// Every operation as a graph with inputs, for the tests of other executions.
+pub(crate) fn examples() -> Vec<(String, Graph, Vec<TensorData>)> {
+    let mut numbers = Numbers(5);
+    cases()
+        .iter()
+        .map(|case| {
+            let inputs = (case.inputs.iter())
+                .map(|(fill, dims)| fill.data(dims, &mut numbers))
+                .collect();
+            (case.op.name(), case.graph(), inputs)
+        })
+        .collect()
+}

@@ -9,9 +9,10 @@ use crate::evaluate::{Results, Target as DeviceTarget, apply};
 use crate::execute::NativeCounts;
 use crate::graph::{Graph, Value, ValueId};
 use crate::op::{Kind, Op};
-use burn::backend::DispatchTensor;
-use burn::prelude::{Bool, Int, Tensor};
-use burn::tensor::TensorData;
+use burn::backend::ops::{BoolTensorOps, IntTensorOps};
+use burn::backend::{Dispatch, DispatchTensor};
+use burn::prelude::Tensor;
+use burn::tensor::{FloatDType, TensorData};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
@@ -324,13 +325,15 @@ fn data<T: Number>(numbers: &[T], value: &Value) -> TensorData {
     }
 }
 
-fn read<T: Number>(tensor: DispatchTensor, kind: Kind) -> Vec<T> {
-    let data = match kind {
-        Kind::Float => Tensor::<1>::from_dispatch(tensor).into_data(),
-        Kind::Int => Tensor::<1, Int>::from_dispatch(tensor).into_data(),
-        Kind::Bool => Tensor::<1, Bool>::from_dispatch(tensor).into_data(),
+/// The elements of a result of the device.
+pub(crate) fn read<T: Number>(tensor: DispatchTensor, kind: Kind) -> Vec<T> {
+    // Flex labels some booleans as bytes, so that they can be read as floats only
+    let floats = match kind {
+        Kind::Float => tensor,
+        Kind::Int => Dispatch::int_into_float(tensor, FloatDType::F64),
+        Kind::Bool => Dispatch::bool_into_float(tensor, FloatDType::F64),
     };
-    numbers(&data)
+    numbers(&Tensor::<1>::from_dispatch(floats).into_data())
 }
 
 /// The nodes that depend on no input, as a graph whose outputs the others need, and the rest.
