@@ -4,6 +4,7 @@
 mod activation;
 mod attention;
 mod convolution;
+mod double_backward;
 mod encoding;
 mod entry;
 mod figures;

@@ -22,8 +22,8 @@
 //! | `hard_sigmoid`, `clamp`, `prelu`, `leaky_relu` | masks |
 //! | `relu_backward`, `sigmoid_backward`, `log_sigmoid_backward` | masks and products |
 //!
-//! Not supported, with an error that names the operation: deformable convolution, grid sampling, quantisation, assignment by
-//! `scatter_nd`, custom and distributed operations.
+//! Not supported, with an error that names the operation: deformable convolution, quantisation, assignment by `scatter_nd`, custom and
+//! distributed operations; grid sampling and CTC loss of tensors that nothing trained feeds.
 
 mod activation;
 mod base;

@@ -10,7 +10,7 @@ const GRADIENT: f64 = 1e-8;
 /// Hv against central differences of the gradient, relative to ‖Hv‖.
 const PRODUCT: f64 = 1e-7;
 /// |uᵀHv − vᵀHu| relative to the larger of ‖Hu‖ and ‖Hv‖.
-const SYMMETRY: f64 = 1e-11;
+const SYMMETRY: f64 = 1e-12;
 /// Products by recording and by tape, relative to ‖Hv‖.
 const METHODS: f64 = 1e-10;
 /// Products in f32 against those in f64, relative to ‖Hv‖.

@@ -1,5 +1,8 @@
 //! Every loss of Burn, of the outputs of a small network.
 
+mod margin;
+mod sequence;
+
 use super::entry::{Entry, Family, floats, noise, spread};
 use crate::support::labels;
 use burn::module::Module;
@@ -14,9 +17,8 @@ pub(super) fn entries() -> Vec<Entry> {
     all.extend(binary());
     all.extend(regression());
     all.extend(likelihoods());
-    all.extend(margins().into_iter().map(Entry::piecewise));
-    all.extend(embeddings().into_iter().map(Entry::piecewise));
-    all.extend(sequences());
+    all.extend(margin::entries());
+    all.extend(sequence::entries());
     all
 }
 
@@ -262,127 +264,5 @@ fn likelihoods() -> Vec<Entry> {
                 (outputs.clone().exp() - targets.clone() * outputs).mean()
             },
         ),
-    ]
-}
-
-/// Ones and minus ones.
-fn signs(device: &Device) -> Tensor<2> {
-    floats([6, 2], device, |k| if k % 3 == 0 { 1.0 } else { -1.0 })
-}
-
-fn margins() -> Vec<Entry> {
-    let multi = |name, p| {
-        entry(name, 3, classes, move |scores, labels: &Tensor<1, Int>| {
-            let loss = MultiMarginLossConfig::new()
-                .with_margin(0.8)
-                .with_p(p)
-                .init();
-            loss.forward(scores, labels.clone(), Reduction::Mean)
-        })
-    };
-    vec![
-        entry("SoftMarginLoss", 2, signs, |scores, signs| {
-            SoftMarginLoss::new().forward(scores, signs.clone(), Reduction::Mean)
-        }),
-        entry("HingeEmbeddingLoss", 2, signs, |scores, signs| {
-            let loss = HingeEmbeddingLossConfig::new().init();
-            loss.forward(scores, signs.clone(), Reduction::Mean)
-        }),
-        entry("MarginRankingLoss", 2, signs, |scores, signs| {
-            let loss = MarginRankingLossConfig::new().with_margin(0.3).init();
-            let others = scores.clone().roll_dim(1, 0);
-            loss.forward(scores, others, signs.clone(), Reduction::Mean)
-        }),
-        multi("MultiMarginLoss, p = 1", 1),
-        multi("MultiMarginLoss, p = 2", 2),
-    ]
-}
-
-fn embeddings() -> Vec<Entry> {
-    let triplet = |name, p| {
-        entry(
-            name,
-            3,
-            |_| (),
-            move |found, ()| {
-                let (positive, negative) =
-                    (found.clone().roll_dim(1, 0), found.clone().roll_dim(2, 0));
-                let loss = TripletMarginLossConfig::new().with_p(p).init();
-                loss.forward(found, positive, negative, Reduction::Mean)
-            },
-        )
-    };
-    vec![
-        entry(
-            "CosineEmbeddingLoss",
-            3,
-            |device| {
-                let signs = [1i64, -1, 1, -1, -1, 1];
-                Tensor::from_data(TensorData::new(signs.to_vec(), [6]), device)
-            },
-            |found, signs: &Tensor<1, Int>| {
-                let others = found.clone().roll_dim(1, 0);
-                let loss = CosineEmbeddingLossConfig::new().with_margin(-0.5).init();
-                loss.forward(found, others, signs.clone())
-            },
-        ),
-        triplet("TripletMarginLoss", 2.0),
-        triplet("TripletMarginLoss, p = 1", 1.0),
-        triplet("TripletMarginLoss, p = 4", 4.0),
-    ]
-}
-
-/// Symbols of the sequences, lengths of the inputs, and how many symbols each has.
-type Aligned = (Tensor<2, Int>, (Tensor<1, Int>, Tensor<1, Int>));
-
-fn aligned(symbols: &[i64], inputs: &[i64], counts: &[i64], device: &Device) -> Aligned {
-    let numbers = |values: &[i64]| {
-        Tensor::<1, Int>::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
-    };
-    let symbols = numbers(symbols).reshape([inputs.len() as i32, -1]);
-    (symbols, (numbers(inputs), numbers(counts)))
-}
-
-fn sequences() -> Vec<Entry> {
-    // over three symbols: three steps of two sequences, or six
-    let ctc = |name, width: usize, targets: fn(&Device) -> Aligned| {
-        entry(
-            name,
-            width,
-            targets,
-            |outputs, (symbols, (inputs, counts)): &Aligned| {
-                let found = log_softmax(outputs.reshape([-1, 2, 3]), 2);
-                let loss = CTCLossConfig::new().init();
-                let (inputs, counts) = (inputs.clone(), counts.clone());
-                loss.forward(found, symbols.clone(), inputs, counts).mean()
-            },
-        )
-    };
-    // over three symbols: three steps of one sequence with one symbol, or of two
-    let rnnt = |name, width: usize, targets: fn(&Device) -> Aligned| {
-        entry(
-            name,
-            width,
-            targets,
-            |outputs, (symbols, (inputs, counts)): &Aligned| {
-                let loss = RNNTLossConfig::new().init();
-                let (inputs, counts) = (inputs.clone(), counts.clone());
-                let outputs = outputs.reshape([-1, 3, 2, 3]);
-                loss.forward(outputs, symbols.clone(), inputs, counts)
-                    .mean()
-            },
-        )
-    };
-    vec![
-        ctc("CTCLoss", 3, |device| {
-            aligned(&[1, 2], &[3, 3], &[1, 1], device)
-        }),
-        ctc("CTCLoss, lengths differ, a symbol repeats", 6, |device| {
-            aligned(&[1, 1, 2, 0], &[6, 5], &[2, 1], device)
-        }),
-        rnnt("RNNTLoss", 3, |device| aligned(&[1], &[3], &[1], device)),
-        rnnt("RNNTLoss, lengths differ", 6, |device| {
-            aligned(&[1, 2], &[3, 2], &[1, 0], device)
-        }),
     ]
 }

@@ -1,5 +1,6 @@
 //! `docs/conformance.md`: what the tests found, written and compared by them.
 
+use super::double_backward;
 use super::entry::{Expectation, Family};
 use super::figures::Outcome;
 use super::own_gradient::{self, AGREEMENT, Found, Own};
@@ -38,19 +39,10 @@ fn page() -> String {
             title(family)
         );
         for outcome in super::outcomes(family) {
-            match &outcome.result {
-                Ok(figures) => {
-                    let (double, single) = (figures.worst_f64(), figures.worst_f32());
-                    let row = format!(
-                        "| {} | {} | {} |",
-                        outcome.name,
-                        power(double),
-                        power(single)
-                    );
-                    let _ = writeln!(text, "{row}");
-                }
-                // listed below
-                Err(_) => {}
+            if let Ok(figures) = &outcome.result {
+                let (double, single) = (figures.worst_f64(), figures.worst_f32());
+                let (double, single) = (power(double), power(single));
+                let _ = writeln!(text, "| {} | {double} | {single} |", outcome.name);
             }
         }
     }
@@ -70,6 +62,7 @@ fn page() -> String {
         let _ = writeln!(text, "- **{name}** on `Device::ndarray()`: {because}.");
     }
     own_gradients(&mut text);
+    double_backwards(&mut text);
     text
 }
 
@@ -91,6 +84,17 @@ fn own_gradients(text: &mut String) {
             let Own { entry, device, .. } = own;
             let _ = writeln!(text, "- **{entry}** on {device}: {}", words(message));
         }
+    }
+}
+
+fn double_backwards(text: &mut String) {
+    text.push_str(DOUBLE);
+    for found in double_backward::all() {
+        let [first, second] = [found.first, found.second].map(|result| match result {
+            Ok(error) => power(error),
+            Err(reason) => words(&reason),
+        });
+        let _ = writeln!(text, "| {} | {first} | {second} |", found.operation);
     }
 }
 
@@ -116,10 +120,13 @@ fn words(message: &str) -> String {
     text
 }
 
-/// A figure rounded up to a power of ten.
+/// A figure rounded up to a power of ten; from a tenth on, how wrong it is does not matter.
 fn power(figure: f64) -> String {
     if figure.is_nan() {
         return "NaN".to_string();
+    }
+    if figure > 0.1 {
+        return "wrong".to_string();
     }
     format!("1e{}", figure.max(1e-17).log10().ceil() as i32)
 }
@@ -206,6 +213,17 @@ Burn itself does not compute these gradients in f64:
 
 ";
 
+const DOUBLE: &str = "
+## What burn-autodiff's operations are under two derivatives
+
+Relative errors of the derivatives of burn-autodiff's own operations, nested as `Autodiff<Autodiff<Flex>>` in f64: the first against
+central differences of the operation, the second against central differences of the first. This is why operations are lowered before they
+are differentiated twice.
+
+| operation | first | second |
+|---|---|---|
+";
+
 #[test]
 fn numbers_of_captured_tensors_are_left_out() {
     assert_eq!(
@@ -220,6 +238,7 @@ fn figures_may_move_by_one_power_of_ten() {
     assert_eq!(power(2.3e-10), "1e-9");
     assert_eq!(power(1e-9), "1e-9");
     assert_eq!(power(0.0), "1e-17");
+    assert_eq!(power(0.3), "wrong");
     assert!(alike(
         "| Linear | 1e-9 | 1e-6 |",
         "| Linear | 1e-10 | 1e-6 |"

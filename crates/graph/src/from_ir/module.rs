@@ -148,7 +148,7 @@ impl Importer {
             M::CtcLoss(o) => Err(self.unsupported(
                 "ctc_loss",
                 std::slice::from_ref(&o.log_probs),
-                "burn-autodiff has no derivative of its backward",
+                "it has no lowering as one operation, as which it is recorded where nothing is trained",
             )),
             other => self.pooling(other),
         }

@@ -180,7 +180,7 @@ impl Importer {
             F::GridSample2d(o) => Err(self.unsupported(
                 "grid_sample_2d",
                 std::slice::from_ref(&o.tensor),
-                "its backward has no derivative in burn-autodiff",
+                "it has no lowering as one operation, as which it is recorded where nothing is trained",
             )),
             F::Quantize(o) => Err(self.unsupported(
                 "quantize",
