@@ -34,8 +34,9 @@ pub(crate) fn differentiate(
 ) -> Result<Graph, GraphError> {
     let current = Cell::new(usize::MAX);
     let boundary = std::cell::RefCell::new(None);
-    // constants and recorded dtypes are cast when the graph is evaluated, so that one recording serves f32 and f64
-    let captured = record_scope(FloatDType::F32, IntDType::I64, |device, scope| {
+    // constants and recorded dtypes are cast when the graph is evaluated, so that one recording serves f32 and f64; in f64, since
+    // constants recorded in f32 would stay rounded
+    let captured = record_scope(FloatDType::F64, IntDType::I64, |device, scope| {
         let replay = Replay::new(graph, by, device);
         let mut replay = replay.run(graph, &current);
         current.set(usize::MAX);
@@ -124,7 +125,7 @@ struct Replay {
 
 impl Replay {
     fn new(graph: &Graph, by: &[usize], device: &Device) -> Self {
-        let target = Target::recording(device, FloatDType::F32);
+        let target = Target::recording(device, FloatDType::F64);
         let mut replay = Self {
             target,
             slots: vec![None; graph.values.len()],

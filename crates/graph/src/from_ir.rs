@@ -6,20 +6,30 @@
 //! | recorded by Burn | becomes |
 //! |---|---|
 //! | `linear` and its backwards | matrix products, sums |
+//! | `conv1d` in groups | the same, without elements that no window reads |
 //! | `embedding` | `select` |
 //! | `layer_norm`, `batch_norm` (evaluation) | means, differences, square roots |
 //! | `avg_pool`, `adaptive_avg_pool` | reshape and mean, or products with constant averaging matrices |
 //! | `max_pool` | its indices (a constant) and `gather` |
+//! | `interpolate` and its backward | products with constant matrices, one for each axis |
+//! | `attention` | matrix products, softmax, masks |
+//! | `gather_nd`, `scatter_nd` (sums) | `select` and `select_assign` of rows |
+//! | `top_k` | `sort` and `slice` |
+//! | `cross` | slices, products, differences |
 //! | `gelu` and its backward (a tanh approximation in Burn) | the exact forms with `erf` |
 //! | `softmax`, `log_softmax` | shifted by the detached maximum |
+//! | division by a number | the product with its reciprocal |
 //! | `hard_sigmoid`, `clamp`, `prelu`, `leaky_relu` | masks |
 //! | `relu_backward`, `sigmoid_backward`, `log_sigmoid_backward` | masks and products |
 //!
-//! Not supported, with an error that names the operation: deformable convolution, interpolation, grid sampling, CTC loss,
-//! quantisation, `top_k`, custom and distributed operations.
+//! Not supported, with an error that names the operation: deformable convolution, quantisation, assignment by `scatter_nd`, custom and
+//! distributed operations; grid sampling and CTC loss of tensors that nothing trained feeds.
 
 mod activation;
 mod base;
+mod convolution;
+mod indexing;
+mod interpolation;
 mod module;
 mod numeric;
 mod pooling;

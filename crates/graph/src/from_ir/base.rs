@@ -85,16 +85,8 @@ impl Importer {
             B::Any(o) => self.node(Op::Reduce(Reduce::Any), &[&o.input], &[&o.out]),
             B::AllDim(o) => self.node(Op::ReduceDim(Reduce::All, o.axis), &[&o.input], &[&o.out]),
             B::AnyDim(o) => self.node(Op::ReduceDim(Reduce::Any, o.axis), &[&o.input], &[&o.out]),
-            B::ScatterNd(o) => Err(self.unsupported(
-                "scatter_nd",
-                std::slice::from_ref(&o.data),
-                "it has no lowering yet",
-            )),
-            B::GatherNd(o) => Err(self.unsupported(
-                "gather_nd",
-                std::slice::from_ref(&o.data),
-                "it has no lowering yet",
-            )),
+            B::ScatterNd(o) => self.scatter_nd(o),
+            B::GatherNd(o) => self.gather_nd(o),
         }
     }
 

@@ -1,14 +1,15 @@
-//! Linear layers, embeddings, normalisations and convolutions.
+//! Linear layers, embeddings, normalisations and attention; where each operation of a layer goes.
 
 use super::Importer;
 use super::activation::number;
 use crate::error::GraphError;
 use crate::graph::ValueId;
 use crate::op::{Binary, Kind, Op, Reduce, Unary};
-use burn::tensor::IndexingUpdateOp;
-use burn_ir::{
-    AttentionOpIr, BatchNormOpIr, LayerNormOpIr, LinearOpIr, ModuleOperationIr, TensorIr,
-};
+use burn::tensor::{IndexingUpdateOp, TensorData};
+use burn_ir::{AttentionOpIr, BatchNormOpIr, LayerNormOpIr, LinearOpIr, ModuleOperationIr};
+
+/// The score of a masked place: finite, so that a row of nothing else has a softmax.
+const MASKED: f64 = -1.0e9;
 
 impl Importer {
     pub(super) fn module(&mut self, op: &ModuleOperationIr) -> Result<(), GraphError> {
@@ -71,13 +72,7 @@ impl Importer {
             M::BatchNorm(o) => self.batch_norm(o),
             M::LayerNorm(o) => self.layer_norm(o),
             M::Attention(o) => self.attention(o),
-            M::Conv1d(o) => self.convolution(
-                Op::Conv1d(o.options.clone()),
-                &o.x,
-                &o.weight,
-                o.bias.as_ref(),
-                &o.out,
-            ),
+            M::Conv1d(o) => self.conv1d(o),
             M::Conv2d(o) => self.convolution(
                 Op::Conv2d(o.options.clone()),
                 &o.x,
@@ -116,10 +111,7 @@ impl Importer {
                 let op = Op::Conv3dXBackward(o.options.clone());
                 self.node(op, &[&o.x, &o.weight, &o.output_grad], &[&o.out])
             }
-            M::Conv1dWeightBackward(o) => {
-                let op = Op::Conv1dWeightBackward(o.options.clone());
-                self.node(op, &[&o.x, &o.weight, &o.output_grad], &[&o.out])
-            }
+            M::Conv1dWeightBackward(o) => self.conv1d_weight_backward(o),
             M::Conv2dWeightBackward(o) => {
                 let op = Op::Conv2dWeightBackward(o.options.clone());
                 self.node(op, &[&o.x, &o.weight, &o.output_grad], &[&o.out])
@@ -151,15 +143,12 @@ impl Importer {
                 std::slice::from_ref(&o.x),
                 "burn-autodiff has no derivative of its backward",
             )),
-            M::Interpolate(o) => Err(self.unsupported(
-                "interpolate",
-                std::slice::from_ref(&o.x),
-                "burn-autodiff has no derivative of its backward",
-            )),
+            M::Interpolate(o) => self.interpolate(o),
+            M::InterpolateBackward(o) => self.interpolate_backward(o),
             M::CtcLoss(o) => Err(self.unsupported(
                 "ctc_loss",
                 std::slice::from_ref(&o.log_probs),
-                "burn-autodiff has no derivative of its backward",
+                "it has no lowering as one operation, as which it is recorded where nothing is trained",
             )),
             other => self.pooling(other),
         }
@@ -189,7 +178,7 @@ impl Importer {
     }
 
     /// `[c]` as `[1, c, 1, ...]` of the rank of `x`.
-    fn per_channel(&mut self, vector: ValueId, x: ValueId) -> ValueId {
+    pub(super) fn per_channel(&mut self, vector: ValueId, x: ValueId) -> ValueId {
         let mut shape = vec![1; self.shape(x).len()];
         shape[1] = self.shape(vector)[0];
         self.reshape(vector, shape)
@@ -245,15 +234,10 @@ impl Importer {
         self.mul(normal, gamma)
     }
 
-    /// softmax(Q Kᵀ · scale + bias, masked) V.
+    /// softmax(Q Kᵀ · scale, capped, masked, plus bias) V; masked weights are zero, even where all of a row are.
+    ///
+    /// Autodiff records attention as these operations itself: this form is met where nothing is trained.
     fn attention(&mut self, o: &AttentionOpIr) -> Result<(), GraphError> {
-        if o.options.is_causal || o.options.softcap.is_some() {
-            return Err(self.unsupported(
-                "attention",
-                std::slice::from_ref(&o.query),
-                "its causal and soft-capped forms have no lowering yet; pass a mask instead",
-            ));
-        }
         let (query, key, value) = (self.get(&o.query)?, self.get(&o.key)?, self.get(&o.value)?);
         let rank = self.shape(query).len();
         let scale = match o.options.scale {
@@ -265,17 +249,25 @@ impl Importer {
         shape[rank - 1] = self.shape(key)[rank - 2];
         let product = self
             .graph
-            .push(Op::Matmul, [query, transposed], Kind::Float, shape);
+            .push(Op::Matmul, [query, transposed], Kind::Float, shape.clone());
         let mut scores = self.scalar(Binary::Mul, product, scale);
+        if let Some(cap) = o.options.softcap.map(number) {
+            let scaled = self.scalar(Binary::Div, scores, cap);
+            let bounded = self.unary(Unary::Tanh, scaled);
+            scores = self.scalar(Binary::Mul, bounded, cap);
+        }
         if let Some(bias) = &o.attn_bias {
             let bias = self.get(bias)?;
             scores = self.add(scores, bias);
         }
-        if let Some(mask) = &o.mask {
-            let mask = self.get(mask)?;
-            scores = self.mask_fill(scores, mask, -1.0e9);
+        let masks = self.attention_masks(o, &shape)?;
+        for &mask in &masks {
+            scores = self.mask_fill(scores, mask, MASKED);
         }
-        let weights = self.softmax(scores, rank - 1);
+        let mut weights = self.softmax(scores, rank - 1);
+        for &mask in &masks {
+            weights = self.mask_fill(weights, mask, 0.0);
+        }
         let out = self.graph.push(
             Op::Matmul,
             [weights, value],
@@ -286,31 +278,30 @@ impl Importer {
         Ok(())
     }
 
-    fn convolution(
+    /// The given mask and that of a causal attention, in the shape of the scores.
+    fn attention_masks(
         &mut self,
-        op: Op,
-        x: &TensorIr,
-        weight: &TensorIr,
-        bias: Option<&TensorIr>,
-        out: &TensorIr,
-    ) -> Result<(), GraphError> {
-        self.node(op, &[x, weight], &[out])?;
-        let Some(bias) = bias else { return Ok(()) };
-        let (product, bias) = (self.get(out)?, self.get(bias)?);
-        let bias = self.per_channel(bias, product);
-        let sum = self.add(product, bias);
-        self.set(out, sum);
-        Ok(())
-    }
-
-    /// Sum over everything but the channel.
-    fn channel_sum(&mut self, grad: &TensorIr, out: &TensorIr) -> Result<(), GraphError> {
-        let mut x = self.get(grad)?;
-        for dim in (0..self.shape(x).len()).filter(|&dim| dim != 1) {
-            x = self.reduce_dim(Reduce::Sum, x, dim);
+        o: &AttentionOpIr,
+        scores: &[usize],
+    ) -> Result<Vec<ValueId>, GraphError> {
+        let mut masks = Vec::new();
+        if let Some(mask) = &o.mask {
+            masks.push(self.get(mask)?);
         }
-        let value = self.reshape(x, out.shape.clone());
-        self.set(out, value);
-        Ok(())
+        if o.options.is_causal {
+            let [queries, keys] = [scores.len() - 2, scores.len() - 1].map(|dim| scores[dim]);
+            // the last query sees all keys
+            let future: Vec<bool> = (0..queries * keys)
+                .map(|place| place % keys + queries > place / keys + keys)
+                .collect();
+            let mut shape = vec![1; scores.len() - 2];
+            shape.extend([queries, keys]);
+            masks.push(self.constant(TensorData::new(future, shape)));
+        }
+        let expanded = masks.into_iter().map(|mask| {
+            self.graph
+                .push(Op::Expand, [mask], Kind::Bool, scores.to_vec())
+        });
+        Ok(expanded.collect())
     }
 }

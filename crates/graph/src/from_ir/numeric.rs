@@ -1,6 +1,7 @@
 //! Arithmetic, reductions and float functions.
 
 use super::Importer;
+use super::activation::number;
 use crate::capture::DETACHED;
 use crate::error::GraphError;
 use crate::graph::ValueId;
@@ -23,7 +24,7 @@ impl Importer {
             N::AddScalar(o) => self.with_scalar(Binary::Add, o),
             N::SubScalar(o) => self.with_scalar(Binary::Sub, o),
             N::MulScalar(o) => self.with_scalar(Binary::Mul, o),
-            N::DivScalar(o) => self.with_scalar(Binary::Div, o),
+            N::DivScalar(o) => self.divided(o),
             N::RemScalar(o) => self.with_scalar(Binary::Rem, o),
             N::PowiScalar(o) => self.with_scalar(Binary::Pow, o),
             N::Abs(o) => self.one(Unary::Abs, o),
@@ -128,16 +129,9 @@ impl Importer {
                 };
                 self.node(op, &[&o.input], &[&o.out])
             }
-            N::ArgTopK(o) | N::TopK(o) => Err(self.unsupported(
-                "top_k",
-                std::slice::from_ref(&o.input),
-                "it has no lowering yet; use `sort` and `slice`",
-            )),
-            N::TopKWithIndices(o) => Err(self.unsupported(
-                "top_k",
-                std::slice::from_ref(&o.tensor),
-                "it has no lowering yet; use `sort` and `slice`",
-            )),
+            N::TopK(o) => self.top_k(o),
+            N::ArgTopK(o) => self.arg_top_k(o),
+            N::TopKWithIndices(o) => self.top_k_with_indices(o),
         }
     }
 
@@ -182,15 +176,11 @@ impl Importer {
             F::Random(o) => self.node(Op::Random(o.distribution), &[], &[&o.out]),
             F::IsNan(o) => self.node(Op::IsNan, &[&o.input], &[&o.out]),
             F::IsInf(o) => self.node(Op::IsInf, &[&o.input], &[&o.out]),
-            F::Cross(o) => Err(self.unsupported(
-                "cross",
-                std::slice::from_ref(&o.lhs),
-                "it has no lowering yet",
-            )),
+            F::Cross(o) => self.cross(o),
             F::GridSample2d(o) => Err(self.unsupported(
                 "grid_sample_2d",
                 std::slice::from_ref(&o.tensor),
-                "its backward has no derivative in burn-autodiff",
+                "it has no lowering as one operation, as which it is recorded where nothing is trained",
             )),
             F::Quantize(o) => Err(self.unsupported(
                 "quantize",
@@ -215,6 +205,18 @@ impl Importer {
 
     fn with_scalar(&mut self, function: Binary, o: &ScalarOpIr) -> Result<(), GraphError> {
         self.node(Op::BinaryScalar(function, o.rhs), &[&o.lhs], &[&o.out])
+    }
+
+    /// A division of floats as a product: burn-autodiff rounds the reciprocal to f32 in the derivative of a division.
+    fn divided(&mut self, o: &ScalarOpIr) -> Result<(), GraphError> {
+        let x = self.get(&o.lhs)?;
+        let reciprocal = 1.0 / number(o.rhs);
+        if self.graph.values[x].kind != Kind::Float || !reciprocal.is_normal() {
+            return self.with_scalar(Binary::Div, o);
+        }
+        let out = self.scalar(Binary::Mul, x, reciprocal);
+        self.set(&o.out, out);
+        Ok(())
     }
 
     fn all(&mut self, reduce: Reduce, o: &ReduceOpIr) -> Result<(), GraphError> {

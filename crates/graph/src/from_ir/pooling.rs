@@ -251,7 +251,13 @@ impl Importer {
     }
 
     /// Multiplies dimension `dim` by a constant matrix `[from, to]`.
-    fn along_dim(&mut self, x: ValueId, dim: usize, matrix: Vec<f64>, to: usize) -> ValueId {
+    pub(super) fn along_dim(
+        &mut self,
+        x: ValueId,
+        dim: usize,
+        matrix: Vec<f64>,
+        to: usize,
+    ) -> ValueId {
         let last = self.shape(x).len() - 1;
         let moved = if dim == last {
             x
