@@ -2,9 +2,10 @@
 
 use crate::differentiate::{Derivative, differentiate};
 use crate::error::GraphError;
-use crate::graph::{Graph, ValueId};
-use crate::op::Kind;
+use crate::graph::{Graph, Node, ValueId};
+use crate::op::{Kind, Op};
 use crate::simplify::simplify;
+use burn_ir::ScalarIr;
 
 /// Products with the Jacobian J = ∂outputs/∂θ, the Hessian H_L of the loss by the outputs, and the Gauss-Newton matrix Jᵀ H_L J.
 ///
@@ -43,9 +44,7 @@ impl GaussNewton {
             &[count],
             Derivative::OfProducts(0..parameters),
         )?;
-        // the result does not depend on u any more
-        let mut jacobian = results(tangent, parameters..parameters + 1);
-        jacobian.inputs.remove(count);
+        let jacobian = without_input(results(tangent, parameters..parameters + 1), count);
         let loss_hessian = loss_hessian(forward)?;
         let transposed_jacobian = simplify(transposed_jacobian.without_detach());
         let jacobian = simplify(jacobian.without_detach());
@@ -63,6 +62,18 @@ impl GaussNewton {
 fn results(mut graph: Graph, outputs: std::ops::Range<usize>) -> Graph {
     graph.outputs = graph.outputs[outputs].to_vec();
     simplify(graph)
+}
+
+/// The graph with zeros for an input that its results do not depend on: some operations still ask for its shape.
+fn without_input(mut graph: Graph, position: usize) -> Graph {
+    let id = graph.inputs.remove(position);
+    let zeros = Node {
+        op: Op::Full(ScalarIr::Float(0.0)),
+        inputs: Vec::new(),
+        outputs: vec![id],
+    };
+    graph.nodes.insert(0, zeros);
+    graph
 }
 
 /// H_L w by double backward of the part of the forward pass between outputs and loss.

@@ -26,6 +26,7 @@ mod record;
 mod simplify;
 mod split;
 mod tape;
+mod transpose;
 
 pub use batch::{Batch, TensorMap};
 pub use batching::{Batched, batch_over};
@@ -40,5 +41,6 @@ pub use record::{Counts, DetachedValue, Evaluated, RandomInput, Recording};
 pub use simplify::simplify;
 pub use split::{Keep, Split};
 pub use tape::product_by_tape;
+pub use transpose::transpose_operands;
 
 pub use burn::backend::DispatchTensor;

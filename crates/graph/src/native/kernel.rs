@@ -6,7 +6,7 @@
 use super::number::Number;
 use super::view::View;
 use crate::op::{Compare, Logic, Unary};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Elements of a chunk: a register of f32 takes 2 KiB.
 const CHUNK: usize = 512;
@@ -130,10 +130,13 @@ impl<T: Number> Kernel<T> {
         if registers.len() < self.registers {
             registers.resize_with(self.registers, || vec![T::default(); CHUNK]);
         }
-        Arch::new().dispatch(
-            #[inline(always)]
-            || self.chunks(start, inputs, outputs, registers),
-        );
+        Arch::new().dispatch(Run {
+            kernel: self,
+            start,
+            inputs,
+            outputs,
+            registers,
+        });
     }
 
     #[inline(always)]
@@ -166,6 +169,25 @@ impl<T: Number> Kernel<T> {
             }
             done += length;
         }
+    }
+}
+
+/// A run, to be compiled for each set of vector instructions. A closure would be compiled for the common ones only.
+struct Run<'a, 'b, T> {
+    kernel: &'a Kernel<T>,
+    start: usize,
+    inputs: &'a [&'a [T]],
+    outputs: &'a mut [&'b mut [T]],
+    registers: &'a mut [Vec<T>],
+}
+
+impl<T: Number> WithSimd for Run<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.kernel
+            .chunks(self.start, self.inputs, self.outputs, self.registers);
     }
 }
 

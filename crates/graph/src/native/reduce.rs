@@ -2,7 +2,7 @@
 
 use super::number::Number;
 use crate::op::Reduce;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Rows added before their sum goes into the total: keeps the rounding of long sums small.
 const BLOCK: usize = 64;
@@ -18,10 +18,11 @@ pub(crate) struct Reduction {
 impl Reduction {
     /// Writes `[outer, inner]`.
     pub(crate) fn run<T: Number>(&self, x: &[T], out: &mut [T]) {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || self.reduce(x, out),
-        );
+        Arch::new().dispatch(Run {
+            reduction: self,
+            x,
+            out,
+        });
     }
 
     #[inline(always)]
@@ -108,6 +109,22 @@ impl Reduction {
             }
             *out = T::of(best as f64);
         }
+    }
+}
+
+/// A run, to be compiled for each set of vector instructions.
+struct Run<'a, T> {
+    reduction: &'a Reduction,
+    x: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Number> WithSimd for Run<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.reduction.reduce(self.x, self.out);
     }
 }
 
