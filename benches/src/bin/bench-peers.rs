@@ -212,7 +212,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<Line>> {
 
 fn show(options: &Report) -> anyhow::Result<()> {
     let text = report(&read(&options.file)?, options.statistic);
-    println!("{text}");
+    // a reader such as `head` may have gone away: that is an end, not a panic
+    writeln!(std::io::stdout(), "{text}")?;
     if let Some(document) = &options.write {
         let old = read_to_string(document).with_context(|| document.display().to_string())?;
         let new = between_markers(&old, &text)
