@@ -1,6 +1,7 @@
 //! Operations with a native form of their own: reductions, indexing, concatenation, assignment.
 
 use super::compile::{Compiler, Place};
+use super::convolution::{Convolution, Direction};
 use super::indexing::{Indexed, Indexing};
 use super::number::Number;
 use super::reduce::Reduction;
@@ -70,9 +71,61 @@ impl<T: Number> Compiler<'_, T> {
                 self.assign(node.inputs[0], place, target);
             }
             Op::Cat { dim } => self.concatenate(node, *dim),
+            Op::Conv1d(o) => {
+                let options = Options::of(&o.stride, &o.padding, &o.dilation, o.groups);
+                self.convolve(node, Direction::Forward, options);
+            }
+            Op::Conv2d(o) => {
+                let options = Options::of(&o.stride, &o.padding, &o.dilation, o.groups);
+                self.convolve(node, Direction::Forward, options);
+            }
+            Op::Conv1dXBackward(o) => {
+                let options = Options::of(&o.stride, &o.padding, &o.dilation, o.groups);
+                self.convolve(node, Direction::Input, options);
+            }
+            Op::Conv2dXBackward(o) => {
+                let options = Options::of(&o.stride, &o.padding, &o.dilation, o.groups);
+                self.convolve(node, Direction::Input, options);
+            }
+            Op::Conv1dWeightBackward(o) => {
+                let options = Options::of(&o.stride, &o.padding, &o.dilation, o.groups);
+                self.convolve(node, Direction::Weight, options);
+            }
+            Op::Conv2dWeightBackward(o) => {
+                let options = Options::of(&o.stride, &o.padding, &o.dilation, o.groups);
+                self.convolve(node, Direction::Weight, options);
+            }
             _ => return false,
         }
         true
+    }
+
+    /// A convolution of x and weight, or of the two of (x, weight, ∂y) whose values count.
+    fn convolve(&mut self, node: &Node, direction: Direction, options: Options) {
+        let out = node.outputs[0];
+        let (x, weight) = (node.inputs[0], node.inputs[1]);
+        let (read, y) = match direction {
+            Direction::Forward => ([x, weight], out),
+            Direction::Input => ([weight, node.inputs[2]], node.inputs[2]),
+            Direction::Weight => ([x, node.inputs[2]], node.inputs[2]),
+        };
+        let filters = self.dims(weight)[0];
+        let convolution = Convolution {
+            direction,
+            examples: self.dims(x)[0],
+            groups: options.groups,
+            channels: self.dims(weight)[1],
+            filters: filters / options.groups,
+            input: flat_or_not(&self.dims(x)[2..]),
+            output: flat_or_not(&self.dims(y)[2..]),
+            kernel: flat_or_not(&self.dims(weight)[2..]),
+            stride: options.stride,
+            padding: options.padding,
+            dilation: options.dilation,
+        };
+        let sources = read.map(|id| Source::of(&self.contiguous(id))).to_vec();
+        let target = self.target(out, &sources);
+        self.push(Action::Convolution(convolution), sources, vec![target]);
     }
 
     fn reduce_dim(&mut self, x: ValueId, out: ValueId, function: Reduce, dim: usize) {
@@ -186,6 +239,38 @@ impl<T: Number> Compiler<'_, T> {
             };
             self.push(action, vec![Source::whole(stored.base)], vec![target]);
         }
+    }
+}
+
+/// Options of a convolution in two dimensions.
+struct Options {
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    groups: usize,
+}
+
+impl Options {
+    fn of(stride: &[usize], padding: &[(usize, usize)], dilation: &[usize], groups: usize) -> Self {
+        // what comes behind shows in the shape of the result
+        let padding = match *padding {
+            [(before, _)] => [0, before],
+            _ => [padding[0].0, padding[1].0],
+        };
+        Self {
+            stride: flat_or_not(stride),
+            padding,
+            dilation: flat_or_not(dilation),
+            groups,
+        }
+    }
+}
+
+/// One dimension as two, the first of length one.
+fn flat_or_not(dims: &[usize]) -> [usize; 2] {
+    match *dims {
+        [one] => [1, one],
+        _ => [dims[0], dims[1]],
     }
 }
 
