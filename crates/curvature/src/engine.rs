@@ -11,7 +11,7 @@ use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
 use ravine_graph::{
     Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind,
-    RandomInput, Recording, Target, transpose_operands,
+    RandomInput, Recording, Target, arrange,
 };
 use std::sync::OnceLock;
 
@@ -179,7 +179,7 @@ impl Engine {
 
     fn executable(&self, graph: Graph) -> Result<Executable, GraphError> {
         Executable::new(
-            transpose_operands(graph),
+            arrange(graph),
             self.target.clone(),
             self.settings.execution,
         )

@@ -4,7 +4,7 @@ use crate::engine::Settings;
 use crate::error::CurvatureError;
 use ravine_graph::{
     Array, Executable, Execution, GraphError, Split, Target, batch_over, simplify,
-    transpose_operands,
+    arrange,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -55,7 +55,7 @@ impl Products {
             point,
             call,
             fixed_outputs,
-        } = Split::new(&transpose_operands(graph), 1, 1, settings.keep);
+        } = Split::new(&arrange(graph), 1, 1, settings.keep);
         Ok(Self {
             point: Executable::new(point, target.clone(), settings.execution)?,
             call: Executable::new(call, target.clone(), settings.execution)?,

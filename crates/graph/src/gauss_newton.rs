@@ -44,7 +44,7 @@ impl GaussNewton {
             &[count],
             Derivative::OfProducts(0..parameters),
         )?;
-        let jacobian = without_input(results(tangent, parameters..parameters + 1), count);
+        let jacobian = at_zero(results(tangent, parameters..parameters + 1), count);
         let loss_hessian = loss_hessian(forward)?;
         let transposed_jacobian = simplify(transposed_jacobian.without_detach());
         let jacobian = simplify(jacobian.without_detach());
@@ -58,22 +58,21 @@ impl GaussNewton {
     }
 }
 
+/// The graph at zeros in place of an input that the results do not depend on, but whose shape operations may still read.
+fn at_zero(mut graph: Graph, input: usize) -> Graph {
+    let zeros = Node {
+        op: Op::Full(ScalarIr::Float(0.0)),
+        inputs: Vec::new(),
+        outputs: vec![graph.inputs.remove(input)],
+    };
+    graph.nodes.insert(0, zeros);
+    graph
+}
+
 /// The graph with some of its outputs only.
 fn results(mut graph: Graph, outputs: std::ops::Range<usize>) -> Graph {
     graph.outputs = graph.outputs[outputs].to_vec();
     simplify(graph)
-}
-
-/// The graph with zeros for an input that its results do not depend on: some operations still ask for its shape.
-fn without_input(mut graph: Graph, position: usize) -> Graph {
-    let id = graph.inputs.remove(position);
-    let zeros = Node {
-        op: Op::Full(ScalarIr::Float(0.0)),
-        inputs: Vec::new(),
-        outputs: vec![id],
-    };
-    graph.nodes.insert(0, zeros);
-    graph
 }
 
 /// H_L w by double backward of the part of the forward pass between outputs and loss.

@@ -7,10 +7,12 @@
 //! This crate is the only place that touches Burn's interior (`burn-ir`, `burn-capture`, backend traits). It knows nothing about
 //! curvature: see `ravine-curvature` for what one does with it.
 
+mod arrange;
 mod batch;
 mod batching;
 mod boundary;
 mod capture;
+mod commute;
 mod device;
 mod differentiate;
 mod error;
@@ -28,6 +30,7 @@ mod split;
 mod tape;
 mod transpose;
 
+pub use arrange::arrange;
 pub use batch::{Batch, TensorMap};
 pub use batching::{Batched, batch_over};
 pub use error::GraphError;
@@ -41,6 +44,5 @@ pub use record::{Counts, DetachedValue, Evaluated, RandomInput, Recording};
 pub use simplify::simplify;
 pub use split::{Keep, Split};
 pub use tape::product_by_tape;
-pub use transpose::transpose_operands;
 
 pub use burn::backend::DispatchTensor;

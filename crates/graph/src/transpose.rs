@@ -4,7 +4,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::op::Op;
 
 /// Rewrites transposed products that nobody reads otherwise.
-pub fn transpose_operands(mut graph: Graph) -> Graph {
+pub(crate) fn transpose_operands(mut graph: Graph) -> Graph {
     let mut readers = vec![0; graph.values.len()];
     let read = graph.nodes.iter().flat_map(|node| &node.inputs);
     for &id in read.chain(&graph.outputs) {
