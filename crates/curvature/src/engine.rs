@@ -178,11 +178,7 @@ impl Engine {
     }
 
     fn executable(&self, graph: Graph) -> Result<Executable, GraphError> {
-        Executable::new(
-            arrange(graph),
-            self.target.clone(),
-            self.settings.execution,
-        )
+        Executable::new(arrange(graph), self.target.clone(), self.settings.execution)
     }
 
     /// A tensor as the execution holds it, in the dtype of the evaluation.

@@ -3,8 +3,7 @@
 use crate::engine::Settings;
 use crate::error::CurvatureError;
 use ravine_graph::{
-    Array, Executable, Execution, GraphError, Split, Target, batch_over, simplify,
-    arrange,
+    Array, Executable, Execution, GraphError, Split, Target, arrange, batch_over, simplify,
 };
 use rayon::prelude::*;
 use std::ops::Range;

@@ -22,7 +22,8 @@ pub(crate) fn commute_convolutions(mut graph: Graph) -> Graph {
         let natural = match &node.op {
             Op::Conv2dWeightBackward(o) if o.groups == 1 => {
                 let (x, kernel) = (origin(node.inputs[0]), origin(node.inputs[2]));
-                x.zip(kernel).and_then(|(x, kernel)| forward(&mut graph, &node, o, x, kernel))
+                x.zip(kernel)
+                    .and_then(|(x, kernel)| forward(&mut graph, &node, o, x, kernel))
             }
             Op::Conv2dXBackward(o) if is_plain(o) => {
                 let (kernel, gradient) = (origin(node.inputs[2]), origin(node.inputs[1]));
@@ -112,8 +113,8 @@ fn exchanged(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execute::{Array, Executable, Execution};
     use crate::evaluate::Target;
+    use crate::execute::{Array, Executable, Execution};
     use burn::prelude::{Device, Tensor};
     use burn::tensor::{FloatDType, TensorData};
 
@@ -125,14 +126,19 @@ mod tests {
             .map(|&id| {
                 let dims = graph.dims(id).to_vec();
                 let count: usize = dims.iter().product();
-                let numbers: Vec<f64> = (0..count).map(|i| ((i * 7 + id * 5) % 13) as f64 - 6.0).collect();
+                let numbers: Vec<f64> = (0..count)
+                    .map(|i| ((i * 7 + id * 5) % 13) as f64 - 6.0)
+                    .collect();
                 let tensor = target.constant(&TensorData::new(numbers, dims));
                 Array::bring(tensor, FloatDType::F64, Execution::Device).unwrap()
             })
             .collect();
         let executable = Executable::new(graph.clone(), target.clone(), Execution::Device).unwrap();
         let out = executable.run(&inputs).unwrap().pop().unwrap();
-        Tensor::<1>::from_dispatch(out.into_tensor(&target)).into_data().iter().collect()
+        Tensor::<1>::from_dispatch(out.into_tensor(&target))
+            .into_data()
+            .iter()
+            .collect()
     }
 
     fn options(stride: usize, padding: usize, dilation: usize) -> Conv2dOptionsIr {
@@ -153,7 +159,12 @@ mod tests {
         let xt = graph.push(Op::SwapDims(0, 1), [x], Kind::Float, [2, 3, image, image]);
         let wt = graph.push(Op::SwapDims(0, 1), [w], Kind::Float, [2, 4, kernel, kernel]);
         let dims = [4, 3, result, result];
-        let out = graph.push(Op::Conv2dWeightBackward(o), [xt, like, wt], Kind::Float, dims);
+        let out = graph.push(
+            Op::Conv2dWeightBackward(o),
+            [xt, like, wt],
+            Kind::Float,
+            dims,
+        );
         graph.outputs = vec![out];
         graph
     }
@@ -168,7 +179,10 @@ mod tests {
         ] {
             let graph = weights(o, sizes);
             let natural = commute_convolutions(graph.clone());
-            assert!(natural.operation_counts().contains_key("conv2d"), "{natural}");
+            assert!(
+                natural.operation_counts().contains_key("conv2d"),
+                "{natural}"
+            );
             assert_eq!(run(&natural), run(&graph));
         }
     }
@@ -187,7 +201,10 @@ mod tests {
             let out = graph.push(op, [like, gt, kt], Kind::Float, [2, 3, size, size]);
             graph.outputs = vec![out];
             let natural = commute_convolutions(graph.clone());
-            let node = natural.nodes.iter().find(|node| node.op.name() == "conv2d_x_backward");
+            let node = natural
+                .nodes
+                .iter()
+                .find(|node| node.op.name() == "conv2d_x_backward");
             assert_eq!(node.unwrap().inputs[1..], [kernel, gradient]);
             assert_eq!(run(&natural), run(&graph));
         }

@@ -127,7 +127,10 @@ impl Term {
             && matches!(right.order, Order::Rows(1))
             && left.offsets.iter().all(|offset| *offset == left.offsets[0])
             && spacing >= right.rows
-            && right.offsets.windows(2).all(|pair| pair[1] == pair[0] + spacing)
+            && right
+                .offsets
+                .windows(2)
+                .all(|pair| pair[1] == pair[0] + spacing)
     }
 
     /// The stack of products as one: the vectors as rows, times the transposed matrix.

@@ -81,7 +81,12 @@ impl<T: Number> Compiler<'_, T> {
         // what is padded behind shows in the shape of the result
         macro_rules! options {
             ($o:expr, $before:expr) => {
-                Options::of(&$o.stride, &$o.padding.map($before), &$o.dilation, $o.groups)
+                Options::of(
+                    &$o.stride,
+                    &$o.padding.map($before),
+                    &$o.dilation,
+                    $o.groups,
+                )
             };
         }
         let first = |(before, _): (usize, usize)| before;
@@ -114,14 +119,28 @@ impl<T: Number> Compiler<'_, T> {
     fn convolve_back(&mut self, node: &Node, options: Options) {
         let (x, weight) = (node.inputs[0], node.inputs[1]);
         let out = node.outputs[0];
-        self.convolution(out, Direction::Input, [weight, x], weight, [out, x], options);
+        self.convolution(
+            out,
+            Direction::Input,
+            [weight, x],
+            weight,
+            [out, x],
+            options,
+        );
     }
 
     /// The gradient of a transposed convolution by its kernel, from its x and ∂y.
     fn convolve_back_weight(&mut self, node: &Node, options: Options) {
         let (x, weight, gradient) = (node.inputs[0], node.inputs[1], node.inputs[2]);
         let ends = [gradient, x];
-        self.convolution(node.outputs[0], Direction::Weight, ends, weight, ends, options);
+        self.convolution(
+            node.outputs[0],
+            Direction::Weight,
+            ends,
+            weight,
+            ends,
+            options,
+        );
     }
 
     /// A convolution of x and weight, or of the two of (x, weight, ∂y) whose values count.
