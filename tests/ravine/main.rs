@@ -2,5 +2,6 @@
 
 mod behaviour;
 mod conformance;
+mod examples;
 mod reference;
 mod support;

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Distribution, FloatDType, TensorData};
 use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
 use ravine_graph::{
-    Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind,
+    Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind, ModuleTensors,
     RandomInput, Recording, Target, arrange,
 };
 use std::sync::OnceLock;
@@ -184,6 +184,16 @@ impl Engine {
     /// A tensor as the execution holds it, in the dtype of the evaluation.
     pub(crate) fn bring(&self, tensor: DispatchTensor) -> Result<Array, GraphError> {
         Array::bring(self.cast(tensor), self.float(), self.execution())
+    }
+
+    /// The parameters as one vector in the dtype of the evaluation.
+    pub(crate) fn theta(&self, tensors: &ModuleTensors) -> Tensor<1> {
+        let values = tensors.values.iter().cloned();
+        self.layout.join(values.map(|tensor| self.cast(tensor)))
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// A flat vector on the device.

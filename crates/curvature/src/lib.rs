@@ -38,10 +38,12 @@
 //! Vectors are flat `Tensor<1>`; reductions that decide something are in f64, whatever the model's dtype; every random choice comes
 //! from a [`Seed`].
 
+mod blocks;
 mod cg;
 mod dense;
 mod engine;
 mod error;
+mod examples;
 mod explain;
 mod gauss_newton;
 mod hessian;
@@ -60,6 +62,7 @@ pub use cg::{
 };
 pub use dense::{DENSE_LIMIT, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use error::CurvatureError;
+pub use examples::PerExample;
 pub use gauss_newton::GaussNewton;
 pub use hessian::{Hessian, HvpMethod};
 pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};

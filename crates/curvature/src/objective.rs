@@ -74,7 +74,7 @@ type Run<M, B> = Box<dyn Fn(&M, &B) -> Evaluated + Send + Sync>;
 /// batch or the module. A tensor that stands in a module as a plain field, or that the closure captures, is a constant of the recording.
 pub struct Objective<M, B> {
     run: Run<M, B>,
-    mode: Mode,
+    pub(crate) mode: Mode,
     method: HvpMethod,
     precision: Precision,
     unreached: Unreached,
@@ -200,7 +200,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
         let tensors = ModuleTensors::read(model)?;
         let engine = self.engine(model, &tensors, batch)?;
         let cast = |tensor: DispatchTensor| engine.cast(tensor);
-        let theta = engine.layout.join(tensors.values.iter().cloned().map(cast));
+        let theta = engine.theta(&tensors);
         let others = Recording::values(&tensors, batch)
             .into_iter()
             .skip(tensors.values.len())
@@ -240,7 +240,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
         )
     }
 
-    fn engine(
+    pub(crate) fn engine(
         &self,
         model: &M,
         tensors: &ModuleTensors,

@@ -1,8 +1,12 @@
 //! What a loss is evaluated on: any struct or tuple of tensors.
 
-use burn::backend::DispatchTensor;
-use burn::tensor::Tensor;
+use crate::evaluate::kind_of;
+use crate::op::Kind;
+use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
+use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
+use burn::tensor::{Slice, Tensor};
 use burn::tensor::kind::Basic;
+use std::ops::Range;
 
 /// A function applied to each tensor of a batch, whatever its rank and kind.
 pub struct TensorMap<'a> {
@@ -69,6 +73,32 @@ pub trait Batch: Sized {
         };
         self.map(&mut TensorMap::new(&mut collect));
         tensors
+    }
+}
+
+/// The batch with its first example only: each tensor whose first dimension counts the examples is cut to its first entry.
+pub fn first_example<B: Batch>(batch: &B) -> B {
+    let count = batch.examples();
+    let mut first = |tensor: DispatchTensor| match tensor.shape().first() {
+        Some(&length) if length == count => {
+            let kind = kind_of(tensor.dtype());
+            rows(tensor, kind, 0..1)
+        }
+        _ => tensor,
+    };
+    batch.map(&mut TensorMap::new(&mut first))
+}
+
+/// Some entries of the first dimension.
+pub(crate) fn rows(tensor: DispatchTensor, kind: Kind, range: Range<usize>) -> DispatchTensor {
+    let mut ranges = vec![Slice::new(range.start as isize, Some(range.end as isize), 1)];
+    let shape = tensor.shape();
+    let rest = shape.iter().skip(1);
+    ranges.extend(rest.map(|&length| Slice::new(0, Some(length as isize), 1)));
+    match kind {
+        Kind::Float => Dispatch::float_slice(tensor, &ranges),
+        Kind::Int => Dispatch::int_slice(tensor, &ranges),
+        Kind::Bool => Dispatch::bool_slice(tensor, &ranges),
     }
 }
 

@@ -53,15 +53,15 @@ impl Graph {
         self
     }
 
-    /// The graph with its one output `count` times, along a new first dimension.
-    pub fn with_repeated_output(mut self, count: usize) -> Self {
-        let out = self.outputs[0];
+    /// The graph with one of its outputs `count` times, along a new first dimension.
+    pub fn with_repeated_output(mut self, position: usize, count: usize) -> Self {
+        let out = self.outputs[position];
         let kind = self.values[out].kind;
         let mut dims = vec![1];
         dims.extend_from_slice(self.dims(out));
         let one = self.push(Op::Reshape, [out], kind, dims.clone());
         dims[0] = count;
-        self.outputs[0] = self.push(Op::Expand, [one], kind, dims);
+        self.outputs[position] = self.push(Op::Expand, [one], kind, dims);
         self
     }
 

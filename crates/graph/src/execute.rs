@@ -1,6 +1,7 @@
 //! Graphs made ready to run, on a device of Burn or natively on the processor.
 
 use crate::device::DeviceProgram;
+use crate::batch::rows;
 use crate::error::{GraphError, panic_message};
 use crate::evaluate::{Target, kind_of};
 use crate::graph::{Graph, Value};
@@ -9,7 +10,7 @@ use crate::op::Kind;
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::prelude::{Bool, Device, Int, Tensor};
-use burn::tensor::{FloatDType, Shape, Slice, TensorData};
+use burn::tensor::{FloatDType, Shape, TensorData};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -142,9 +143,38 @@ impl Array {
         let data = match &self.data {
             Data::F32(numbers) => Data::F32(Numbers::owned(numbers.as_slice()[elements].to_vec())),
             Data::F64(numbers) => Data::F64(Numbers::owned(numbers.as_slice()[elements].to_vec())),
-            Data::Device(tensor) => Data::Device(device_rows(tensor.clone(), value.kind, range)),
+            Data::Device(tensor) => Data::Device(rows(tensor.clone(), value.kind, range)),
         };
         Self { value, data }
+    }
+
+    /// The same numbers with a dimension of length one more.
+    pub fn with_dimension(self, dim: usize) -> Self {
+        let mut dims = self.value.shape.to_vec();
+        dims.insert(dim, 1);
+        self.reshaped(dims.into())
+    }
+
+    /// The same numbers with one dimension.
+    pub fn as_vector(self) -> Self {
+        let count = self.value.shape.num_elements();
+        self.reshaped(Shape::new([count]))
+    }
+
+    fn reshaped(self, shape: Shape) -> Self {
+        let kind = self.value.kind;
+        let data = match self.data {
+            Data::Device(tensor) => Data::Device(match kind {
+                Kind::Float => Dispatch::float_reshape(tensor, shape.clone()),
+                Kind::Int => Dispatch::int_reshape(tensor, shape.clone()),
+                Kind::Bool => Dispatch::bool_reshape(tensor, shape.clone()),
+            }),
+            numbers => numbers,
+        };
+        Self {
+            value: Value { kind, shape },
+            data,
+        }
     }
 
     /// Arrays one after the other along the first dimension.
@@ -195,22 +225,6 @@ impl Array {
             }
         };
         number.unwrap_or(f64::NAN)
-    }
-}
-
-fn device_rows(tensor: DispatchTensor, kind: Kind, range: Range<usize>) -> DispatchTensor {
-    let mut ranges = vec![Slice::new(
-        range.start as isize,
-        Some(range.end as isize),
-        1,
-    )];
-    let shape = tensor.shape();
-    let rest = shape.iter().skip(1);
-    ranges.extend(rest.map(|&length| Slice::new(0, Some(length as isize), 1)));
-    match kind {
-        Kind::Float => Dispatch::float_slice(tensor, &ranges),
-        Kind::Int => Dispatch::int_slice(tensor, &ranges),
-        Kind::Bool => Dispatch::bool_slice(tensor, &ranges),
     }
 }
 

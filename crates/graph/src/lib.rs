@@ -31,7 +31,7 @@ mod tape;
 mod transpose;
 
 pub use arrange::arrange;
-pub use batch::{Batch, TensorMap};
+pub use batch::{Batch, TensorMap, first_example};
 pub use batching::{Batched, batch_over};
 pub use error::GraphError;
 pub use evaluate::{SigmoidForm, Target};

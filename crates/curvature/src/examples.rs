@@ -1,0 +1,151 @@
+use crate::blocks::Blocks;
+use crate::engine::Engine;
+use crate::error::CurvatureError;
+use crate::layout::ParameterLayout;
+use crate::objective::{Mode, Objective};
+use crate::seed::Seed;
+use burn::module::Module;
+use burn::prelude::Tensor;
+use ravine_graph::{
+    Array, Batch, DispatchTensor, GraphError, ModuleTensors, Recording, first_example,
+};
+use std::ops::Range;
+
+/// Loss and gradient of each example of a batch.
+#[derive(Clone, Debug)]
+pub struct PerExample {
+    /// The losses `[b]`.
+    pub losses: Tensor<1>,
+    /// The gradients `[b, n]`, a row an example, in the order of the parameter layout.
+    pub gradients: Tensor<2>,
+    /// Names and places of the parameters.
+    pub layout: ParameterLayout,
+}
+
+impl<M: Module, B: Batch> Objective<M, B> {
+    /// Loss and gradient of each example, without a loop over examples: the gradient of a batch of one is recorded and evaluated for
+    /// all examples at once.
+    ///
+    /// Row i is the gradient of the loss of a batch that holds example i alone. So the rows of a mean loss have the gradient of the
+    /// batch as their mean, those of a sum as their sum. The examples of a tensor of the batch lie along its first dimension; a tensor
+    /// with another first length than [`Batch::examples`] is shared by all of them. In [`Mode::Training`] each example has dropout masks of
+    /// its own, and batch norm sees one example.
+    ///
+    /// # Shapes
+    ///
+    /// Losses `[b]`, gradients `[b, n]`.
+    ///
+    /// # Cost
+    ///
+    /// About one gradient of the batch, and memory for `b · n` numbers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objective::at`].
+    ///
+    /// # References
+    ///
+    /// Dangel, Kunstner and Hennig (2020), BackPACK: packing more into backprop, section 2.2.
+    ///
+    /// ```
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::prelude::*;
+    /// use ravine_curvature::Objective;
+    ///
+    /// let device = Device::flex();
+    /// let model = LinearConfig::new(3, 1).init(&device);
+    /// let objective = Objective::new(
+    ///     |model: &Linear, (x, _): &(Tensor<2>, Tensor<2>)| model.forward(x.clone()),
+    ///     |outputs, (_, y)| (outputs - y.clone()).powi_scalar(2).mean(),
+    /// );
+    /// let batch = (Tensor::<2>::ones([5, 3], &device), Tensor::<2>::zeros([5, 1], &device));
+    /// let each = objective.per_example(&model, &batch)?;
+    /// assert_eq!(each.gradients.dims(), [5, 4]);
+    /// let mean: Vec<f32> = each.gradients.mean_dim(0).into_data().iter().collect();
+    /// let gradient: Vec<f32> = objective.at(&model, &batch)?.gradient()?.into_data().iter().collect();
+    /// assert!(mean.iter().zip(&gradient).all(|(a, b)| (a - b).abs() < 1e-5));
+    /// # Ok::<(), ravine_curvature::CurvatureError>(())
+    /// ```
+    pub fn per_example(&self, model: &M, batch: &B) -> Result<PerExample, CurvatureError> {
+        let count = batch.examples();
+        let one = first_example(batch);
+        let tensors = ModuleTensors::read(model)?;
+        let engine = self.engine(model, &tensors, &one)?;
+        let seed = match self.mode {
+            Mode::Evaluation => Seed::new(0),
+            Mode::Training { seed } => seed,
+        };
+        let inputs = Inputs::of(&engine, &tensors, batch, count, seed)?;
+        let blocks = Blocks::new(engine.gradient()?, inputs.varying(), engine.settings());
+        let mut outputs = blocks.run(count, |range| inputs.of_range(range))?;
+        let gradients = outputs.pop().expect("the last output is the gradient");
+        let target = engine.target();
+        let losses = outputs.swap_remove(0).as_vector().into_tensor(target);
+        Ok(PerExample {
+            losses: Tensor::from_dispatch(losses),
+            gradients: Tensor::from_dispatch(gradients.into_tensor(target)),
+            layout: engine.layout.clone(),
+        })
+    }
+}
+
+/// An input of the gradient of one example.
+enum Input {
+    Shared(Array),
+    /// One entry of the first dimension for each example.
+    Each(Array),
+}
+
+struct Inputs(Vec<Input>);
+
+impl Inputs {
+    fn of<B: Batch>(
+        engine: &Engine,
+        tensors: &ModuleTensors,
+        batch: &B,
+        count: usize,
+        seed: Seed,
+    ) -> Result<Self, CurvatureError> {
+        let theta = engine.theta(tensors);
+        let mut inputs = vec![Input::Shared(engine.bring(theta.into_dispatch())?)];
+        let others = Recording::values(tensors, batch).into_iter().skip(tensors.values.len());
+        for (position, tensor) in others.enumerate() {
+            let array = engine.bring(tensor)?;
+            let each = position >= tensors.fixed.len() && array.shape().first() == Some(&count);
+            inputs.push(match each {
+                true => Input::Each(array.with_dimension(1)),
+                false => Input::Shared(array),
+            });
+        }
+        let draws: Vec<Vec<DispatchTensor>> = (0..count)
+            .map(|example| engine.draw(seed.index(example as u64)))
+            .collect();
+        for position in 0..engine.recording.random_inputs().len() {
+            let masks = draws
+                .iter()
+                .map(|masks| Ok(engine.bring(masks[position].clone())?.with_dimension(0)))
+                .collect::<Result<Vec<_>, GraphError>>()?;
+            inputs.push(Input::Each(Array::stacked(masks)));
+        }
+        Ok(Self(inputs))
+    }
+
+    fn varying(&self) -> Vec<usize> {
+        let positions = self.0.iter().enumerate();
+        positions
+            .filter(|(_, input)| matches!(input, Input::Each(_)))
+            .map(|(position, _)| position)
+            .collect()
+    }
+
+    fn of_range(&self, range: Range<usize>) -> Vec<Array> {
+        self.0
+            .iter()
+            .map(|input| match input {
+                Input::Shared(array) => array.clone(),
+                Input::Each(array) if array.shape()[0] == range.len() => array.clone(),
+                Input::Each(array) => array.rows(range.clone()),
+            })
+            .collect()
+    }
+}
