@@ -30,7 +30,9 @@ fn model(device: &Device) -> Mixed {
 }
 
 fn logits(model: &Mixed, (x, _, words, shift): &Images) -> Tensor<2> {
-    let features = activation::tanh(model.convolution.forward(x.clone())).mean_dim(3).mean_dim(2);
+    let features = activation::tanh(model.convolution.forward(x.clone()))
+        .mean_dim(3)
+        .mean_dim(2);
     let features: Tensor<2> = features.reshape([-1, 2]);
     let spoken = model.embedding.forward(words.clone()).mean_dim(1);
     let spoken: Tensor<2> = spoken.reshape([-1, 4]);
@@ -41,7 +43,9 @@ fn logits(model: &Mixed, (x, _, words, shift): &Images) -> Tensor<2> {
 
 fn data(range: std::ops::Range<usize>, device: &Device) -> Images {
     let all = 6;
-    let x = tensor([all, 1, 5, 5], device, DType::F32, |k| (0.3 + 1.7 * k as f64).sin());
+    let x = tensor([all, 1, 5, 5], device, DType::F32, |k| {
+        (0.3 + 1.7 * k as f64).sin()
+    });
     let words = Tensor::<1, Int>::arange(0..all as i64 * 3, device)
         .remainder_scalar(5)
         .reshape([all, 3]);
@@ -57,8 +61,10 @@ fn data(range: std::ops::Range<usize>, device: &Device) -> Images {
 }
 
 fn objective() -> Objective<Mixed, Images> {
-    Objective::new(logits, |logits, batch: &Images| cross_entropy(logits, &batch.1))
-        .precision(Precision::F64)
+    Objective::new(logits, |logits, batch: &Images| {
+        cross_entropy(logits, &batch.1)
+    })
+    .precision(Precision::F64)
 }
 
 #[test]
@@ -73,7 +79,11 @@ fn rows_are_the_gradients_of_batches_of_one() {
         for example in 0..6 {
             let alone = data(example..example + 1, &device);
             let point = objective.at(&model, &alone).unwrap();
-            let row = each.gradients.clone().slice([example..example + 1, 0..n]).reshape([n]);
+            let row = each
+                .gradients
+                .clone()
+                .slice([example..example + 1, 0..n])
+                .reshape([n]);
             let error = relative(&row, &point.gradient().unwrap());
             assert!(error < 1e-12, "example {example} by {execution:?}: {error}");
             let loss = vector::to_f64(&each.losses)[example];
@@ -110,5 +120,8 @@ fn each_example_has_masks_of_its_own_and_the_same_ones_again() {
     let first = vector::to_f64(&objective.per_example(&model, &batch).unwrap().losses);
     let again = vector::to_f64(&objective.per_example(&model, &batch).unwrap().losses);
     assert_eq!(first, again);
-    assert!(first.iter().any(|loss| (loss - first[0]).abs() > 1e-6), "{first:?}");
+    assert!(
+        first.iter().any(|loss| (loss - first[0]).abs() > 1e-6),
+        "{first:?}"
+    );
 }

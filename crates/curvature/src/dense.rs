@@ -81,19 +81,23 @@ pub fn dense_up_to(
     let _entered = span.enter();
     let (device, dtype) = (operator.device(), operator.dtype());
     let mut matrix = Mat::zeros(n, n);
-    let mut basis = vec![0.0; n];
-    for column in 0..n {
-        basis[column] = 1.0;
-        let product = operator.apply(&from_f64(&basis, &device, dtype))?;
-        basis[column] = 0.0;
-        for (row, value) in to_f64(&product).into_iter().enumerate() {
+    let block = operator.block_size().max(1);
+    for first in (0..n).step_by(block) {
+        let count = block.min(n - first);
+        let mut basis = vec![0.0; count * n];
+        for row in 0..count {
+            basis[row * n + first + row] = 1.0;
+        }
+        let basis = from_f64(&basis, &device, dtype).reshape([count, n]);
+        let products = operator.apply_block(&basis)?.reshape([count * n]);
+        for (index, value) in to_f64(&products).into_iter().enumerate() {
             if !value.is_finite() {
                 return Err(CurvatureError::NonFinite {
                     what: "an entry of the matrix",
                     value,
                 });
             }
-            matrix[(row, column)] = value;
+            matrix[(index % n, first + index / n)] = value;
         }
     }
     Ok(DenseSymmetric::from_matrix(matrix))

@@ -10,8 +10,8 @@ use burn::tensor::{DType, Distribution, FloatDType, TensorData};
 use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
 use ravine_graph::{
-    Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind, ModuleTensors,
-    RandomInput, Recording, Target, arrange,
+    Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind,
+    ModuleTensors, RandomInput, Recording, Target, arrange,
 };
 use std::sync::OnceLock;
 

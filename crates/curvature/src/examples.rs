@@ -108,7 +108,9 @@ impl Inputs {
     ) -> Result<Self, CurvatureError> {
         let theta = engine.theta(tensors);
         let mut inputs = vec![Input::Shared(engine.bring(theta.into_dispatch())?)];
-        let others = Recording::values(tensors, batch).into_iter().skip(tensors.values.len());
+        let others = Recording::values(tensors, batch)
+            .into_iter()
+            .skip(tensors.values.len());
         for (position, tensor) in others.enumerate() {
             let array = engine.bring(tensor)?;
             let each = position >= tensors.fixed.len() && array.shape().first() == Some(&count);

@@ -4,8 +4,8 @@ use crate::evaluate::kind_of;
 use crate::op::Kind;
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
-use burn::tensor::{Slice, Tensor};
 use burn::tensor::kind::Basic;
+use burn::tensor::{Slice, Tensor};
 use std::ops::Range;
 
 /// A function applied to each tensor of a batch, whatever its rank and kind.
@@ -91,7 +91,11 @@ pub fn first_example<B: Batch>(batch: &B) -> B {
 
 /// Some entries of the first dimension.
 pub(crate) fn rows(tensor: DispatchTensor, kind: Kind, range: Range<usize>) -> DispatchTensor {
-    let mut ranges = vec![Slice::new(range.start as isize, Some(range.end as isize), 1)];
+    let mut ranges = vec![Slice::new(
+        range.start as isize,
+        Some(range.end as isize),
+        1,
+    )];
     let shape = tensor.shape();
     let rest = shape.iter().skip(1);
     ranges.extend(rest.map(|&length| Slice::new(0, Some(length as isize), 1)));

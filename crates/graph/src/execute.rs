@@ -1,7 +1,7 @@
 //! Graphs made ready to run, on a device of Burn or natively on the processor.
 
-use crate::device::DeviceProgram;
 use crate::batch::rows;
+use crate::device::DeviceProgram;
 use crate::error::{GraphError, panic_message};
 use crate::evaluate::{Target, kind_of};
 use crate::graph::{Graph, Value};

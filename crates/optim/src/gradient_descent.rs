@@ -109,7 +109,10 @@ impl Method for GradientDescent {
     }
 
     fn step(&mut self, oracle: &mut Oracle, theta: &Tensor<1>) -> Result<Step, OptimError> {
-        let start = Start::at(oracle, theta)?;
+        let start = match self.rate.cap {
+            Some(_) => Start::with_products(oracle, theta)?,
+            None => Start::at(oracle, theta)?,
+        };
         if let Some(obstacle) = start.obstacle() {
             return Ok(start.stay(oracle, obstacle));
         }

@@ -202,6 +202,15 @@ impl<'a> Start<'a> {
         })
     }
 
+    /// As [`Start::at`], for a method that will ask for products at `theta`: one pass computes the gradient and what they share.
+    pub(crate) fn with_products(
+        oracle: &mut Oracle,
+        theta: &'a Tensor<1>,
+    ) -> Result<Self, OptimError> {
+        oracle.prepare(theta)?;
+        Self::at(oracle, theta)
+    }
+
     /// The reason why no step can start here, if there is one.
     pub(crate) fn obstacle(&self) -> Option<StepEnding> {
         let non_finite = |quantity, value| Some(StepEnding::NonFinite { quantity, value });

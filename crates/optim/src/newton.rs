@@ -186,7 +186,7 @@ impl Method for Newton {
 
     fn step(&mut self, oracle: &mut Oracle, theta: &Tensor<1>) -> Result<Step, OptimError> {
         self.damping.check()?;
-        let start = Start::at(oracle, theta)?;
+        let start = Start::with_products(oracle, theta)?;
         if let Some(obstacle) = start.obstacle() {
             return Ok(start.stay(oracle, obstacle));
         }

@@ -153,7 +153,7 @@ impl Method for NewtonCg {
         if let Some(allowed) = self.max_iterations {
             in_range("max_iterations", allowed as f64, "at least 1", allowed > 0)?;
         }
-        let start = Start::at(oracle, theta)?;
+        let start = Start::with_products(oracle, theta)?;
         if let Some(obstacle) = start.obstacle() {
             return Ok(start.stay(oracle, obstacle));
         }

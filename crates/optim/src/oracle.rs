@@ -133,6 +133,16 @@ impl Oracle {
         Ok((loss, gradient))
     }
 
+    /// Evaluates loss, gradient and what products at `theta` share in one pass, for a method that will ask for them: less work than
+    /// the gradient first and a product afterwards. Nothing is counted before it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::Dimension`], and whatever the evaluation reports.
+    pub fn prepare(&mut self, theta: &Tensor<1>) -> Result<(), OptimError> {
+        Ok(self.expand(theta)?.point.prepare()?)
+    }
+
     /// The Hessian at `theta` on the current batch as an operator that counts its applications.
     ///
     /// # Cost
@@ -288,6 +298,10 @@ impl LinearOperator for CountedHessian {
         let products = self.hessian.apply_block(vs)?;
         count(&self.ledger.products, vs.dims()[0]);
         Ok(products)
+    }
+
+    fn block_size(&self) -> usize {
+        self.hessian.block_size()
     }
 
     fn definiteness(&self) -> Definiteness {
