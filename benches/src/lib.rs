@@ -11,6 +11,10 @@
 //! `just bench` runs the benchmarks, `just bench-peers` the comparison; `docs/benchmarks.md` has method and results.
 
 pub mod comparison;
+/// The allocator of every binary that links this library: large vectors are kept for the next call.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod flops;
 mod gauss_newton;
 pub mod inputs;

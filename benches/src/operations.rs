@@ -229,36 +229,54 @@ fn gradient(point: &Point) -> Result<Outcome, OperationError> {
 
 /// (1/k) Σ zᵀAz.
 fn trace(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
-    let estimates = weighted_products(operator)?.sum_dim(1).into_data();
-    Ok(Outcome::Trace(
-        estimates.iter::<f64>().sum::<f64>() / PROBES as f64,
-    ))
+    let mut sum = 0.0;
+    each_weighted_block(operator, |block| {
+        sum += block.sum().into_data().iter::<f64>().sum::<f64>();
+    })?;
+    Ok(Outcome::Trace(sum / PROBES as f64))
 }
 
 /// (1/k) Σ z ∘ Az.
 fn diagonal(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
-    let mean = weighted_products(operator)?.mean_dim(0);
-    Ok(Outcome::Diagonal(mean.into_data()))
+    let mut sum: Option<Tensor<2>> = None;
+    each_weighted_block(operator, |block| {
+        let rows = block.sum_dim(0);
+        sum = Some(match sum.take() {
+            Some(sum) => sum + rows,
+            None => rows,
+        });
+    })?;
+    let sum = sum.expect("there are probe vectors");
+    Ok(Outcome::Diagonal((sum / PROBES as f64).into_data()))
 }
 
-/// z ∘ Az for each probe vector z, a row each.
-fn weighted_products(operator: &dyn LinearOperator) -> Result<Tensor<2>, CurvatureError> {
-    let probes = rademacher(operator);
-    let products = operator.apply_block(&probes)?;
-    Ok(products * probes)
+/// z ∘ Az for each probe vector z, a row each, in blocks of the operator's size.
+fn each_weighted_block(
+    operator: &dyn LinearOperator,
+    mut visit: impl FnMut(Tensor<2>),
+) -> Result<(), CurvatureError> {
+    let mut rng = Seed::new(0).stream("probes").rng();
+    let size = operator.block_size();
+    let mut left = PROBES;
+    while left > 0 {
+        let count = size.min(left);
+        let probes = rademacher(operator, count, &mut rng);
+        visit(operator.apply_block(&probes)? * probes);
+        left -= count;
+    }
+    Ok(())
 }
 
 /// Independent signs `[k, n]`, 64 from each random number.
-fn rademacher(operator: &dyn LinearOperator) -> Tensor<2> {
-    let dims = [PROBES, operator.dim()];
+fn rademacher(operator: &dyn LinearOperator, k: usize, rng: &mut impl Rng) -> Tensor<2> {
+    let dims = [k, operator.dim()];
     let count = dims[0] * dims[1];
-    let mut rng = Seed::new(0).stream("probes").rng();
-    let mut signs = Vec::with_capacity(count);
+    let mut signs = Vec::with_capacity(count.next_multiple_of(64));
     while signs.len() < count {
         let bits = rng.next_u64();
-        let taken = (count - signs.len()).min(64);
-        signs.extend((0..taken).map(|bit| if bits >> bit & 1 == 1 { 1f32 } else { -1f32 }));
+        signs.extend((0..64).map(|bit| if bits >> bit & 1 == 1 { 1f32 } else { -1f32 }));
     }
+    signs.truncate(count);
     let data = TensorData::new(signs, dims).convert_dtype(operator.dtype());
     Tensor::from_data(data, (&operator.device(), operator.dtype()))
 }

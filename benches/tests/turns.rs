@@ -65,6 +65,13 @@ fn each_turn_gives_rows_or_a_reason() {
     let methods: Vec<String> = lines.iter().map(method).collect();
     assert_eq!(
         methods,
-        ["ravine", "ravine_tape", "fine", "broken", "explained"]
+        [
+            "ravine",
+            "ravine",
+            "ravine_tape",
+            "fine",
+            "broken",
+            "explained"
+        ]
     );
 }

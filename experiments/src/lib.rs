@@ -73,6 +73,10 @@
 //!
 //! Every file is written whole or not at all, so a run that is killed can be resumed.
 
+/// The allocator of every binary that links this library: large vectors are kept for the next call.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod atomic;
 mod cell;
 mod cli;

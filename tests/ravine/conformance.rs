@@ -1,5 +1,6 @@
-//! Layers, losses and tensor functions in f64 and f32: gradients and products with the Hessian against central differences, by both
-//! methods, and symmetric. [`entries`] is the table; other checks of points and operators can run over it.
+//! Layers, losses and tensor functions in f64 and f32: gradients and products with the Hessian and the Gauss-Newton matrix against
+//! central differences, and all ways to compute them against each other. [`entries`] is the table; other checks of points and operators
+//! can run over it.
 
 mod activation;
 mod attention;
@@ -7,9 +8,12 @@ mod convolution;
 mod double_backward;
 mod encoding;
 mod entry;
+mod executions;
 mod figures;
+mod gauss_newton;
 mod linear;
 mod loss;
+mod measure;
 mod normalisation;
 mod own_gradient;
 mod page;
@@ -17,6 +21,7 @@ mod pooling;
 mod random;
 mod recurrent;
 mod shape;
+mod subject;
 mod surround;
 mod tensor_operation;
 
@@ -62,8 +67,8 @@ fn check(family: Family) {
     let worst = all
         .iter()
         .filter_map(|outcome| outcome.result.as_ref().ok())
-        .fold(Figures::NONE, |worst, figures| worst.worst(*figures));
-    println!("{} {family}: {worst:?}", all.len());
+        .fold(Figures::default(), Figures::worst);
+    println!("{} {family}:{worst}", all.len());
     let complaints: Vec<String> = all
         .iter()
         .filter(|outcome| !outcome.complaints.is_empty())
@@ -141,14 +146,15 @@ fn names_are_unique() {
     assert_eq!(names.len(), count);
 }
 
-/// Gradient and product in f64 on a device.
-fn on(entry: &Entry, device: Device) -> Result<[Vec<f64>; 2], CurvatureError> {
+/// Gradient and products with Hessian and Gauss-Newton matrix in f64 on a device.
+fn on(entry: &Entry, device: Device) -> Result<[Vec<f64>; 3], CurvatureError> {
     let point = entry.point(PointOptions {
         device,
         ..PointOptions::default()
     })?;
-    let hv = point.hessian().apply(&direction(&point, 1.9))?;
-    Ok([point.gradient()?, hv].map(|x| vector::to_f64(&x)))
+    let v = direction(&point, 1.9);
+    let (hv, gv) = (point.hessian().apply(&v)?, point.gauss_newton()?.apply(&v)?);
+    Ok([point.gradient()?, hv, gv].map(|x| vector::to_f64(&x)))
 }
 
 /// Entries that `Device::ndarray()` computes less exactly, and why.

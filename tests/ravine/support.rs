@@ -1,7 +1,7 @@
 //! Devices, vectors and comparisons.
 
 use burn::prelude::*;
-use ravine_curvature::{Point, vector};
+use ravine_curvature::{CurvatureError, Point, vector};
 
 pub(crate) use ravine_benches::inputs::{cosines, cross_entropy, labels, tensor};
 
@@ -22,14 +22,23 @@ pub(crate) fn direction(point: &Point, phase: f64) -> Tensor<1> {
     vector::from_f64(&unit, point.device(), point.dtype())
 }
 
-/// The fourth-order central difference of the gradient along v: (8 (g(h) − g(−h)) − (g(2h) − g(−2h))) / 12h.
-pub(crate) fn gradient_difference(point: &Point, v: &Tensor<1>, h: f64) -> Tensor<1> {
-    let gradient = |step: f64| {
+/// The fourth-order central difference of f along v: (8 (f(h) − f(−h)) − (f(2h) − f(−2h))) / 12h.
+pub(crate) fn difference(
+    point: &Point,
+    v: &Tensor<1>,
+    h: f64,
+    f: impl Fn(&Point) -> Result<Tensor<1>, CurvatureError>,
+) -> Tensor<1> {
+    let f = |step: f64| {
         let theta = point.theta().clone() + v.clone().mul_scalar(step);
-        point.move_to(theta).unwrap().gradient().unwrap()
+        f(&point.move_to(theta).unwrap()).unwrap()
     };
-    ((gradient(h) - gradient(-h)).mul_scalar(8.0) - (gradient(2.0 * h) - gradient(-2.0 * h)))
-        .div_scalar(12.0 * h)
+    ((f(h) - f(-h)).mul_scalar(8.0) - (f(2.0 * h) - f(-2.0 * h))).div_scalar(12.0 * h)
+}
+
+/// The same of the gradient: H v.
+pub(crate) fn gradient_difference(point: &Point, v: &Tensor<1>, h: f64) -> Tensor<1> {
+    difference(point, v, h, Point::gradient)
 }
 
 /// The same of the loss: gᵀv.

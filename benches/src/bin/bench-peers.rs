@@ -8,7 +8,6 @@ use ravine_benches::comparison::{
     Line, OPERATIONS, Provenance, Rig, Statistic, Timed, between_markers, report,
 };
 use ravine_benches::{Row, workloads};
-use std::collections::BTreeSet;
 use std::fs::{OpenOptions, read_to_string, write};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -33,7 +32,7 @@ struct Run {
     /// Names separated by commas; `peers` for those of the rig, `all` for ours as well.
     #[arg(long, value_delimiter = ',', default_value = "peers")]
     workloads: Vec<String>,
-    /// Rounds; those that the file has already are not measured again.
+    /// Rounds; what the file has already is not measured again.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Methods of the rig instead of the usual ones.
@@ -102,32 +101,37 @@ fn measure(run: &Run) -> anyhow::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let before = if file.exists() {
+    let known = Known::new(if file.exists() {
         read(file)?
     } else {
         Vec::new()
-    };
-    let known = known(&before);
-    append(
-        file,
-        &[Line::Provenance {
-            provenance: Provenance::ask(&run.python, run.threads, &run.dtype, run.budget),
-        }],
-    )?;
+    });
+    known.check_settings(run)?;
+    append(file, &[provenance(run)])?;
     for round in 0..run.rounds {
         for workload in &names {
             for timed in Timed::turns(workload, &peers) {
-                let key = (round, workload.clone(), timed.methods()[0].to_string());
-                if known.contains(&key) {
+                let method = timed.methods()[0];
+                let missing = known.missing(timed.operations(&run.ops), (round, workload, method));
+                if missing.is_empty() {
                     continue;
                 }
-                eprintln!("round {}, {workload}, {}", round + 1, key.2);
-                let rows = rig.time(workload, &timed)?;
-                append(file, &numbered(rows, round))?;
+                eprintln!("round {}, {workload}, {method}", round + 1);
+                let rig = Rig {
+                    operations: missing,
+                    ..rig.clone()
+                };
+                append(file, &numbered(rig.time(workload, &timed)?, round))?;
             }
         }
     }
     Ok(())
+}
+
+fn provenance(run: &Run) -> Line {
+    Line::Provenance {
+        provenance: Provenance::ask(&run.python, run.threads, &run.dtype, run.budget),
+    }
 }
 
 fn names(asked: &[String]) -> anyhow::Result<Vec<String>> {
@@ -175,13 +179,45 @@ fn rig(run: &Run) -> anyhow::Result<Rig> {
     })
 }
 
-/// Round, workload and method of what has been measured.
-fn known(lines: &[Line]) -> BTreeSet<(usize, String, String)> {
-    let rows = lines.iter().filter_map(|line| match line {
-        Line::Row(row) => Some((row.round?, row.workload.clone(), row.method.clone())),
-        Line::Provenance { .. } => None,
-    });
-    rows.collect()
+/// What a file has already.
+struct Known(Vec<Row>);
+
+impl Known {
+    fn new(lines: Vec<Line>) -> Self {
+        let rows = lines.into_iter().filter_map(|line| match line {
+            Line::Row(row) => Some(*row),
+            Line::Provenance { .. } => None,
+        });
+        Self(rows.collect())
+    }
+
+    /// Times in another dtype or with other threads have no place in the same tables.
+    fn check_settings(&self, run: &Run) -> anyhow::Result<()> {
+        let other = |row: &&Row| row.dtype != run.dtype || row.threads != run.threads;
+        if let Some(row) = self.0.iter().filter(|row| row.round.is_some()).find(other) {
+            anyhow::bail!(
+                "{} has measurements in {} with {} threads: choose another --file",
+                run.report.file.display(),
+                row.dtype,
+                row.threads
+            );
+        }
+        Ok(())
+    }
+
+    /// Operations without a row for this round, workload and method.
+    fn missing(&self, mut operations: Vec<String>, turn: (usize, &str, &str)) -> Vec<String> {
+        let of_turn = |row: &&Row| {
+            (row.round, row.workload.as_str(), row.method.as_str())
+                == (Some(turn.0), turn.1, turn.2)
+        };
+        let has = |op: &String| {
+            let mut rows = self.0.iter().filter(of_turn);
+            rows.any(|row| row.op == *op || row.op == "*")
+        };
+        operations.retain(|op| !has(op));
+        operations
+    }
 }
 
 fn numbered(rows: Vec<Row>, round: usize) -> Vec<Line> {
@@ -212,7 +248,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<Line>> {
 
 fn show(options: &Report) -> anyhow::Result<()> {
     let text = report(&read(&options.file)?, options.statistic);
-    println!("{text}");
+    // a reader such as `head` may have gone away: that is an end, not a panic
+    writeln!(std::io::stdout(), "{text}")?;
     if let Some(document) = &options.write {
         let old = read_to_string(document).with_context(|| document.display().to_string())?;
         let new = between_markers(&old, &text)

@@ -43,6 +43,21 @@ impl Timed {
         std::iter::once(Timed::Ours).chain(peers).collect()
     }
 
+    /// What the turn measures of these operations: that probe vectors are taken together is another method of the peers, not of ours.
+    pub fn operations(&self, asked: &[String]) -> Vec<String> {
+        let mut operations = Vec::<String>::new();
+        for name in asked {
+            let name = match self {
+                Timed::Ours => name.trim_end_matches("_vmap"),
+                Timed::Peer(_) => name,
+            };
+            if !operations.iter().any(|known| known == name) {
+                operations.push(name.to_string());
+            }
+        }
+        operations
+    }
+
     /// Methods of the rows that the turn gives.
     pub fn methods(&self) -> Vec<&str> {
         match self {
@@ -70,18 +85,21 @@ impl Rig {
             Timed::Ours => self.time_ours(workload)?,
             Timed::Peer(method) => self.time_peer(workload, method)?,
         };
-        let mut rows = rows;
-        if let Some(message) = failure {
-            rows.push(self.failure(workload, timed, message));
-        }
+        let unreadable = |row: Row| match (&row.error, row.workload.is_empty()) {
+            (Some(message), true) => self.failure(workload, timed, message.clone()),
+            _ => row,
+        };
+        let mut rows: Vec<Row> = rows.into_iter().map(unreadable).collect();
+        rows.extend(failure.map(|message| self.failure(workload, timed, message)));
         Ok(rows)
     }
 
     fn time_ours(&self, workload: &str) -> io::Result<(Vec<Row>, Option<String>)> {
+        let operations = Timed::Ours.operations(&self.operations);
         let ours = self
             .pinned(&self.ours)
             .args(["--workload", workload])
-            .args(self.arguments(self.our_operations()))
+            .args(self.arguments(operations))
             .env("RAYON_NUM_THREADS", self.threads.to_string())
             .stderr(Stdio::inherit())
             .output()?;
@@ -107,13 +125,6 @@ impl Rig {
         let rows = rows(&text).into_iter();
         let explained = rows.map(|row| explained(row, log.as_deref().unwrap_or_default()));
         Ok((explained.collect(), failure))
-    }
-
-    /// Another form of an operation is the peers' own affair.
-    fn our_operations(&self) -> Vec<String> {
-        let operations = self.operations.iter();
-        let ours = operations.filter(|name| !name.ends_with("_vmap"));
-        ours.cloned().collect()
     }
 
     fn arguments(&self, operations: Vec<String>) -> Vec<String> {
@@ -218,6 +229,15 @@ mod tests {
         assert_eq!(rows[0].min_s, Some(0.5));
         assert!(rows[1].error.as_ref().unwrap().contains("NaN"));
         assert_eq!(rows.len(), 2);
+    }
+
+    #[test]
+    fn ours_takes_probe_vectors_together_anyway() {
+        let asked = ["hvp", "trace100", "trace100_vmap"].map(String::from);
+        assert_eq!(Timed::Ours.operations(&asked), ["hvp", "trace100"]);
+        assert_eq!(Timed::Ours.operations(&asked[2..]), ["trace100"]);
+        let peer = Timed::Peer("jax_lin".to_string());
+        assert_eq!(peer.operations(&asked), asked);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
 use ravine_graph::{
     Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind,
-    RandomInput, Recording, Target,
+    RandomInput, Recording, Target, arrange,
 };
 use std::sync::OnceLock;
 
@@ -178,7 +178,7 @@ impl Engine {
     }
 
     fn executable(&self, graph: Graph) -> Result<Executable, GraphError> {
-        Executable::new(graph, self.target.clone(), self.settings.execution)
+        Executable::new(arrange(graph), self.target.clone(), self.settings.execution)
     }
 
     /// A tensor as the execution holds it, in the dtype of the evaluation.

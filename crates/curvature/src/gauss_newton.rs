@@ -79,6 +79,11 @@ impl LinearOperator for GaussNewton {
         self.point.map_block(Map::GaussNewton, vs)
     }
 
+    fn block_size(&self) -> usize {
+        let products = self.point.shared_by(Map::GaussNewton);
+        products.map_or(1, |(products, _)| products.preferred())
+    }
+
     fn definiteness(&self) -> Definiteness {
         // of a loss that is convex in the outputs, which is not known here
         Definiteness::Unknown

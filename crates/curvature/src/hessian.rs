@@ -1,6 +1,7 @@
 use crate::error::CurvatureError;
 use crate::operator::{LinearOperator, row_by_row};
 use crate::point::Point;
+use crate::products::Products;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 use ravine_graph::{Target, product_by_tape};
@@ -84,6 +85,13 @@ impl LinearOperator for Hessian {
         }
         let shared = self.point.shared_by_hessian()?;
         self.point.block(self.point.engine().hessian()?, shared, vs)
+    }
+
+    fn block_size(&self) -> usize {
+        match self.method {
+            HvpMethod::Recorded => self.point.engine().hessian().map_or(1, Products::preferred),
+            HvpMethod::Tape => 1,
+        }
     }
 }
 

@@ -50,6 +50,11 @@ pub trait LinearOperator {
         row_by_row(&|v: &Tensor<1>| self.apply(v), vs)
     }
 
+    /// How many vectors to hand to [`apply_block`](LinearOperator::apply_block) at once: more only need more memory.
+    fn block_size(&self) -> usize {
+        1
+    }
+
     /// What is known of the signs of its eigenvalues.
     fn definiteness(&self) -> Definiteness {
         Definiteness::Unknown
@@ -97,6 +102,13 @@ impl LinearOperator for Damped<'_> {
     fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
         let product = self.operator.apply(v)?;
         Ok(product + v.clone().cast(self.dtype()).mul_scalar(self.damping))
+    }
+    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        let products = self.operator.apply_block(vs)?;
+        Ok(products + vs.clone().cast(self.dtype()).mul_scalar(self.damping))
+    }
+    fn block_size(&self) -> usize {
+        self.operator.block_size()
     }
     fn definiteness(&self) -> Definiteness {
         match self.operator.definiteness() {

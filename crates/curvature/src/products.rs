@@ -2,7 +2,9 @@
 
 use crate::engine::Settings;
 use crate::error::CurvatureError;
-use ravine_graph::{Array, Executable, Execution, GraphError, Split, Target, batch_over, simplify};
+use ravine_graph::{
+    Array, Executable, Execution, GraphError, Split, Target, arrange, batch_over, simplify,
+};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -52,7 +54,7 @@ impl Products {
             point,
             call,
             fixed_outputs,
-        } = Split::new(&graph, 1, 1, settings.keep);
+        } = Split::new(&arrange(graph), 1, 1, settings.keep);
         Ok(Self {
             point: Executable::new(point, target.clone(), settings.execution)?,
             call: Executable::new(call, target.clone(), settings.execution)?,
@@ -122,8 +124,20 @@ impl Products {
         Ok(Array::stacked(parts?))
     }
 
+    /// How many directions keep all threads busy, with blocks as large as they should be.
+    pub(crate) fn preferred(&self) -> usize {
+        self.threads() * self.block_size()
+    }
+
+    fn threads(&self) -> usize {
+        match self.settings.execution {
+            Execution::Native => rayon::current_num_threads(),
+            Execution::Device => 1,
+        }
+    }
+
     /// How many directions go together: so many that their intermediate values stay in the caches.
-    pub(crate) fn block_size(&self) -> usize {
+    fn block_size(&self) -> usize {
         let elements = match self.call.native_counts() {
             Some(counts) => {
                 return (NATIVE_BLOCK / counts.buffer_elements.max(1)).clamp(1, LARGEST_BLOCK);
@@ -134,10 +148,7 @@ impl Products {
     }
 
     fn ranges(&self, count: usize) -> Vec<Range<usize>> {
-        let threads = match self.settings.execution {
-            Execution::Native => rayon::current_num_threads(),
-            Execution::Device => 1,
-        };
+        let threads = self.threads();
         let blocks = count.div_ceil(self.block_size());
         let blocks = (blocks.div_ceil(threads) * threads).min(count).max(1);
         (0..blocks)

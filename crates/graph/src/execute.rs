@@ -44,8 +44,51 @@ pub struct Array {
 #[derive(Clone, Debug)]
 enum Data {
     Device(DispatchTensor),
-    F32(Arc<Vec<f32>>),
-    F64(Arc<Vec<f64>>),
+    F32(Arc<Numbers<f32>>),
+    F64(Arc<Numbers<f64>>),
+}
+
+/// Numbers of a native execution.
+#[derive(Clone, Debug)]
+enum Numbers<T> {
+    Owned(Vec<T>),
+    /// The memory of a tensor that nobody changes while it is held.
+    #[cfg(feature = "flex")]
+    Flex(FlexTensor),
+}
+
+#[cfg(feature = "flex")]
+type FlexTensor = burn::backend::tensor::FloatTensor<burn::backend::Flex>;
+
+impl<T: Number> Numbers<T> {
+    fn owned(numbers: Vec<T>) -> Arc<Self> {
+        Arc::new(Self::Owned(numbers))
+    }
+
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::Owned(numbers) => numbers,
+            #[cfg(feature = "flex")]
+            Self::Flex(tensor) => {
+                let start = tensor.layout().start_offset();
+                &tensor.storage::<T>()[start..start + tensor.layout().num_elements()]
+            }
+        }
+    }
+
+    /// The memory of a Flex tensor without gaps in the same dtype; any other tensor is given back.
+    #[cfg(feature = "flex")]
+    fn in_place(tensor: Tensor<1>) -> Result<Self, Tensor<1>> {
+        match tensor.clone().try_into_primitive::<burn::backend::Flex>() {
+            Ok(flex) if flex.is_contiguous() && flex.dtype() == T::dtype() => Ok(Self::Flex(flex)),
+            _ => Err(tensor),
+        }
+    }
+
+    #[cfg(not(feature = "flex"))]
+    fn in_place(tensor: Tensor<1>) -> Result<Self, Tensor<1>> {
+        Err(tensor)
+    }
 }
 
 impl Array {
@@ -85,8 +128,8 @@ impl Array {
     pub fn bytes(&self) -> usize {
         match &self.data {
             Data::Device(tensor) => tensor.shape().num_elements() * tensor.dtype().size(),
-            Data::F32(numbers) => 4 * numbers.len(),
-            Data::F64(numbers) => 8 * numbers.len(),
+            Data::F32(numbers) => size_of_val(numbers.as_slice()),
+            Data::F64(numbers) => size_of_val(numbers.as_slice()),
         }
     }
 
@@ -97,8 +140,8 @@ impl Array {
         value.shape[0] = range.len();
         let elements = range.start * width..range.end * width;
         let data = match &self.data {
-            Data::F32(numbers) => Data::F32(Arc::new(numbers[elements].to_vec())),
-            Data::F64(numbers) => Data::F64(Arc::new(numbers[elements].to_vec())),
+            Data::F32(numbers) => Data::F32(Numbers::owned(numbers.as_slice()[elements].to_vec())),
+            Data::F64(numbers) => Data::F64(Numbers::owned(numbers.as_slice()[elements].to_vec())),
             Data::Device(tensor) => Data::Device(device_rows(tensor.clone(), value.kind, range)),
         };
         Self { value, data }
@@ -115,8 +158,8 @@ impl Array {
         let (mut f32s, mut f64s, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts {
             match part.data {
-                Data::F32(numbers) => f32s.extend_from_slice(&numbers),
-                Data::F64(numbers) => f64s.extend_from_slice(&numbers),
+                Data::F32(numbers) => f32s.extend_from_slice(numbers.as_slice()),
+                Data::F64(numbers) => f64s.extend_from_slice(numbers.as_slice()),
                 Data::Device(tensor) => tensors.push(tensor),
             }
         }
@@ -126,8 +169,8 @@ impl Array {
                 Kind::Int => Dispatch::int_cat(tensors, 0),
                 Kind::Bool => Dispatch::bool_cat(tensors, 0),
             }),
-            (true, false) => Data::F32(Arc::new(f32s)),
-            (true, true) => Data::F64(Arc::new(f64s)),
+            (true, false) => Data::F32(Numbers::owned(f32s)),
+            (true, true) => Data::F64(Numbers::owned(f64s)),
         };
         Self { value, data }
     }
@@ -144,8 +187,8 @@ impl Array {
     /// The first number, such as the loss.
     pub fn first(&self) -> f64 {
         let number = match &self.data {
-            Data::F32(numbers) => numbers.first().copied().map(f64::from),
-            Data::F64(numbers) => numbers.first().copied(),
+            Data::F32(numbers) => numbers.as_slice().first().copied().map(f64::from),
+            Data::F64(numbers) => numbers.as_slice().first().copied(),
             Data::Device(tensor) => {
                 let tensor = Tensor::<1>::from_dispatch(tensor.clone());
                 tensor.into_data().iter::<f64>().next()
@@ -171,23 +214,32 @@ fn device_rows(tensor: DispatchTensor, kind: Kind, range: Range<usize>) -> Dispa
     }
 }
 
-fn into_tensor<T: Number>(numbers: Arc<Vec<T>>, value: &Value, target: &Target) -> DispatchTensor {
+fn into_tensor<T: Number>(
+    numbers: Arc<Numbers<T>>,
+    value: &Value,
+    target: &Target,
+) -> DispatchTensor {
     let shape = value.shape.clone();
-    let data = match value.kind {
+    let each = |numbers: &Numbers<T>| numbers.as_slice().to_vec();
+    match value.kind {
         Kind::Float => {
-            let numbers = Arc::try_unwrap(numbers).unwrap_or_else(|shared| shared.to_vec());
-            TensorData::new(numbers, shape)
+            let numbers = match Arc::try_unwrap(numbers) {
+                Ok(Numbers::Owned(numbers)) => numbers,
+                Ok(shared) => each(&shared),
+                Err(shared) => each(&shared),
+            };
+            let data = TensorData::new(numbers, shape);
+            Dispatch::float_from_data(data, target.device.as_dispatch())
         }
         Kind::Int => {
-            let whole: Vec<i64> = numbers.iter().map(|x| x.wide() as i64).collect();
-            TensorData::new(whole, shape)
+            let whole: Vec<i64> = numbers.as_slice().iter().map(|x| x.wide() as i64).collect();
+            target.constant(&TensorData::new(whole, shape))
         }
         Kind::Bool => {
-            let truths: Vec<bool> = numbers.iter().map(|x| x.wide() != 0.0).collect();
-            TensorData::new(truths, shape)
+            let truths: Vec<bool> = numbers.as_slice().iter().map(|x| x.wide() != 0.0).collect();
+            target.constant(&TensorData::new(truths, shape))
         }
-    };
-    target.constant(&data)
+    }
 }
 
 /// A graph made ready for a device and a dtype.
@@ -303,8 +355,8 @@ impl Executable {
         program: &NativeProgram<T>,
         inputs: &[Array],
         threads: usize,
-        numbers: impl Fn(&Array) -> Result<Arc<Vec<T>>, GraphError>,
-        data: impl Fn(Arc<Vec<T>>) -> Data,
+        numbers: impl Fn(&Array) -> Result<Arc<Numbers<T>>, GraphError>,
+        data: impl Fn(Arc<Numbers<T>>) -> Data,
     ) -> Result<Vec<Array>, GraphError> {
         let held = inputs.iter().map(numbers).collect::<Result<Vec<_>, _>>()?;
         let slices: Vec<&[T]> = held.iter().map(|numbers| numbers.as_slice()).collect();
@@ -317,7 +369,7 @@ impl Executable {
                 value: value.clone(),
                 data: data(match output {
                     Produced::Input(position) => held[position].clone(),
-                    Produced::New(numbers) => Arc::new(numbers),
+                    Produced::New(numbers) => Numbers::owned(numbers),
                 }),
             })
             .collect())
@@ -363,29 +415,34 @@ fn caught<R>(target: &Target, run: impl FnOnce() -> R) -> Result<R, GraphError> 
     })
 }
 
-fn read<T: Number>(tensor: DispatchTensor) -> Result<Vec<T>, GraphError> {
-    match kind_of(tensor.dtype()) {
+fn read<T: Number>(tensor: DispatchTensor) -> Result<Numbers<T>, GraphError> {
+    let numbers = match kind_of(tensor.dtype()) {
         Kind::Float => {
-            let data = Tensor::<1>::from_dispatch(tensor).into_data();
+            let tensor = Tensor::<1>::from_dispatch(tensor);
+            let tensor = match Numbers::in_place(tensor) {
+                Ok(numbers) => return Ok(numbers),
+                Err(tensor) => tensor,
+            };
             // the same dtype as a rule: memory is moved, not converted
-            let data = data.convert::<T>();
-            Ok(data.try_into_vec::<T>().expect("the data was converted"))
+            let data = tensor.into_data().convert::<T>();
+            data.try_into_vec::<T>().expect("the data was converted")
         }
         Kind::Bool => {
             let data = Tensor::<1, Bool>::from_dispatch(tensor).into_data();
-            Ok(crate::native::numbers(&data))
+            crate::native::numbers(&data)
         }
         Kind::Int => {
             let data = Tensor::<1, Int>::from_dispatch(tensor).into_data();
             let numbers: Vec<T> = crate::native::numbers(&data);
             let large = numbers.iter().find(|x| x.wide().abs() > T::LARGEST_INTEGER);
-            match large {
-                Some(x) => Err(GraphError::Integer {
+            if let Some(x) = large {
+                return Err(GraphError::Integer {
                     value: x.wide(),
                     limit: T::LARGEST_INTEGER,
-                }),
-                None => Ok(numbers),
+                });
             }
+            numbers
         }
-    }
+    };
+    Ok(Numbers::Owned(numbers))
 }

@@ -2,9 +2,10 @@
 
 use crate::differentiate::{Derivative, differentiate};
 use crate::error::GraphError;
-use crate::graph::{Graph, ValueId};
-use crate::op::Kind;
+use crate::graph::{Graph, Node, ValueId};
+use crate::op::{Kind, Op};
 use crate::simplify::simplify;
+use burn_ir::ScalarIr;
 
 /// Products with the Jacobian J = ∂outputs/∂θ, the Hessian H_L of the loss by the outputs, and the Gauss-Newton matrix Jᵀ H_L J.
 ///
@@ -43,9 +44,7 @@ impl GaussNewton {
             &[count],
             Derivative::OfProducts(0..parameters),
         )?;
-        // the result does not depend on u any more
-        let mut jacobian = results(tangent, parameters..parameters + 1);
-        jacobian.inputs.remove(count);
+        let jacobian = at_zero(results(tangent, parameters..parameters + 1), count);
         let loss_hessian = loss_hessian(forward)?;
         let transposed_jacobian = simplify(transposed_jacobian.without_detach());
         let jacobian = simplify(jacobian.without_detach());
@@ -57,6 +56,17 @@ impl GaussNewton {
             product,
         })
     }
+}
+
+/// The graph at zeros in place of an input that the results do not depend on, but whose shape operations may still read.
+fn at_zero(mut graph: Graph, input: usize) -> Graph {
+    let zeros = Node {
+        op: Op::Full(ScalarIr::Float(0.0)),
+        inputs: Vec::new(),
+        outputs: vec![graph.inputs.remove(input)],
+    };
+    graph.nodes.insert(0, zeros);
+    graph
 }
 
 /// The graph with some of its outputs only.

@@ -7,10 +7,12 @@
 //! This crate is the only place that touches Burn's interior (`burn-ir`, `burn-capture`, backend traits). It knows nothing about
 //! curvature: see `ravine-curvature` for what one does with it.
 
+mod arrange;
 mod batch;
 mod batching;
 mod boundary;
 mod capture;
+mod commute;
 mod device;
 mod differentiate;
 mod error;
@@ -26,7 +28,9 @@ mod record;
 mod simplify;
 mod split;
 mod tape;
+mod transpose;
 
+pub use arrange::arrange;
 pub use batch::{Batch, TensorMap};
 pub use batching::{Batched, batch_over};
 pub use error::GraphError;

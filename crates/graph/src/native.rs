@@ -4,6 +4,7 @@
 //! native form go through Burn's device, so that every graph runs.
 
 mod compile;
+mod convolution;
 mod fuse;
 mod indexing;
 mod kernel;

@@ -1,13 +1,12 @@
 //! What the conformance set is made of: a layer or a loss in a small model, as a point in any configuration.
 
-use super::own_gradient;
+use super::subject::{Evaluate, OutputMaps, Subject};
 use crate::support::tensor;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::DType;
-use ravine_curvature::{Batch, CurvatureError, HvpMethod, Mode, Objective, Point, Precision, Seed};
+use ravine_curvature::{Batch, CurvatureError, Execution, Keep, Mode, Point, Precision, Seed};
 use std::fmt;
-use std::sync::Arc;
 
 /// Where and how the point of an entry is taken.
 #[derive(Clone, Debug)]
@@ -16,8 +15,10 @@ pub(crate) struct PointOptions {
     pub(crate) device: Device,
     /// [`Precision::Model`] is f32 on a device with default dtypes.
     pub(crate) precision: Precision,
-    /// How products are computed.
-    pub(crate) method: HvpMethod,
+    /// What runs the graphs; the device's best if not said.
+    pub(crate) execution: Option<Execution>,
+    /// What products share.
+    pub(crate) keep: Keep,
 }
 
 impl Default for PointOptions {
@@ -25,7 +26,8 @@ impl Default for PointOptions {
         Self {
             device: Device::flex(),
             precision: Precision::F64,
-            method: HvpMethod::Recorded,
+            execution: None,
+            keep: Keep::Everything,
         }
     }
 }
@@ -91,6 +93,15 @@ pub(crate) enum Smoothness {
     Piecewise,
 }
 
+/// What the loss is as a function of the outputs: what its Gauss-Newton matrix G = Jᵀ H_L J says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LossOfOutputs {
+    /// H_L is not zero.
+    Curved,
+    /// H_L is zero, and so is G, for this reason.
+    Flat(&'static str),
+}
+
 /// How an entry ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expectation {
@@ -109,6 +120,7 @@ pub(crate) struct Entry {
     pub(crate) smoothness: Smoothness,
     pub(crate) expectation: Expectation,
     pub(crate) mode: Mode,
+    pub(crate) loss_of_outputs: LossOfOutputs,
     subject: Box<dyn Evaluate>,
 }
 
@@ -133,11 +145,8 @@ impl Entry {
             smoothness: Smoothness::Smooth,
             expectation: Expectation::Conforms,
             mode: Mode::Evaluation,
-            subject: Box::new(Subject {
-                build: Box::new(build),
-                outputs: Arc::new(outputs),
-                loss: Arc::new(loss),
-            }),
+            loss_of_outputs: LossOfOutputs::Curved,
+            subject: Box::new(Subject::new(build, outputs, loss)),
         }
     }
 
@@ -148,6 +157,11 @@ impl Entry {
 
     pub(super) fn training(mut self) -> Self {
         self.mode = Mode::Training { seed: Seed::new(3) };
+        self
+    }
+
+    pub(super) fn flat(mut self, because: &'static str) -> Self {
+        self.loss_of_outputs = LossOfOutputs::Flat(because);
         self
     }
 
@@ -166,6 +180,16 @@ impl Entry {
         self.subject.point(self.mode, &options)
     }
 
+    /// What leads from parameters to outputs and from outputs to the loss, at points of this entry.
+    pub(crate) fn output_maps(&self) -> &dyn OutputMaps {
+        &*self.subject
+    }
+
+    /// The loss as a function of the outputs, its only parameters, at those of a point of this entry.
+    pub(crate) fn loss_of_outputs(&self, point: &Point) -> Result<Point, CurvatureError> {
+        self.subject.loss_of_outputs(self.mode, point)
+    }
+
     /// The loss as Burn computes it on a plain device, where layers behave as in evaluation.
     pub(super) fn burn_loss(&self, device: &Device) -> f64 {
         self.subject.burn_loss(device)
@@ -174,50 +198,6 @@ impl Entry {
     /// Loss and gradient as burn-autodiff computes them from the model itself.
     pub(super) fn burn_gradient(&self, device: &Device) -> (f64, Vec<f64>) {
         self.subject.burn_gradient(self.mode, device)
-    }
-}
-
-/// What an entry can do, whatever its model, batch and rank of outputs.
-trait Evaluate: Send + Sync {
-    fn point(&self, mode: Mode, options: &PointOptions) -> Result<Point, CurvatureError>;
-    fn burn_loss(&self, device: &Device) -> f64;
-    fn burn_gradient(&self, mode: Mode, device: &Device) -> (f64, Vec<f64>);
-}
-
-type Build<M, B> = dyn Fn(&Device) -> (M, B) + Send + Sync;
-type Outputs<M, B, const D: usize> = dyn Fn(&M, &B) -> Tensor<D> + Send + Sync;
-type Loss<B, const D: usize> = dyn Fn(Tensor<D>, &B) -> Tensor<1> + Send + Sync;
-
-struct Subject<M, B, const D: usize> {
-    build: Box<Build<M, B>>,
-    outputs: Arc<Outputs<M, B, D>>,
-    loss: Arc<Loss<B, D>>,
-}
-
-impl<M: Module + 'static, B: Batch + 'static, const D: usize> Evaluate for Subject<M, B, D> {
-    fn point(&self, mode: Mode, options: &PointOptions) -> Result<Point, CurvatureError> {
-        let (model, batch) = (self.build)(&options.device);
-        let (outputs, loss) = (self.outputs.clone(), self.loss.clone());
-        Objective::new(
-            move |model: &M, batch: &B| outputs(model, batch),
-            move |outputs, batch: &B| loss(outputs, batch),
-        )
-        .mode(mode)
-        .precision(options.precision)
-        .hvp_method(options.method)
-        .at(&model, &batch)
-    }
-
-    fn burn_loss(&self, device: &Device) -> f64 {
-        let (model, batch) = (self.build)(device);
-        own_gradient::number((self.loss)((self.outputs)(&model, &batch), &batch))
-    }
-
-    fn burn_gradient(&self, mode: Mode, device: &Device) -> (f64, Vec<f64>) {
-        let (model, batch) = (self.build)(&device.clone().autodiff());
-        let model = own_gradient::prepared(model, mode);
-        let loss = (self.loss)((self.outputs)(&model, &batch), &batch);
-        own_gradient::of(&model, loss)
     }
 }
 

@@ -1,127 +1,113 @@
 //! The figures that every entry has to show, and their limits.
 
-use super::entry::{Entry, Expectation, PointOptions, Smoothness};
-use crate::support::{direction, gradient_difference, loss_difference, relative};
-use burn::prelude::*;
-use ravine_curvature::{CurvatureError, HvpMethod, LinearOperator, Mode, Point, Precision, vector};
+use super::entry::{Entry, Expectation};
+use super::measure::measure;
+use std::fmt;
 
-/// Gradient against central differences of the loss, relative to ‖g‖.
-const GRADIENT: f64 = 1e-8;
-/// Hv against central differences of the gradient, relative to ‖Hv‖.
-const PRODUCT: f64 = 1e-7;
-/// |uᵀHv − vᵀHu| relative to the larger of ‖Hu‖ and ‖Hv‖.
-const SYMMETRY: f64 = 1e-12;
-/// Products by recording and by tape, relative to ‖Hv‖.
-const METHODS: f64 = 1e-10;
-/// Products in f32 against those in f64, relative to ‖Hv‖.
-const SINGLE: f64 = 2e-4;
-/// The loss that Burn computes in f32 against ours in f64.
-const LOSS: f64 = 1e-5;
-
-/// ‖Hv‖ at least.
-const CURVATURE: f64 = 1e-4;
-
-/// Relative errors at one point.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures {
-    pub(crate) gradient: f64,
-    pub(crate) product: f64,
-    pub(crate) symmetry: f64,
-    pub(crate) methods: f64,
-    pub(crate) single_recorded: f64,
-    pub(crate) single_tape: f64,
-    /// ‖Hv‖ for a unit vector: the other figures say little where there is no curvature.
-    pub(crate) curvature: f64,
-    /// Of the loss; zero in training mode, where a plain Burn device does not follow.
-    pub(crate) loss: f64,
+/// Where the page shows a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// Gradient and products with the Hessian in f64.
+    Double,
+    /// The same in f32.
+    Single,
+    /// Products with the Gauss-Newton matrix and its factors.
+    GaussNewton,
+    /// Executions against each other, blocks against single products.
+    Executions,
+    /// Not on the page.
+    Unlisted,
 }
 
-impl Figures {
-    /// Nothing measured yet.
-    pub(crate) const NONE: Self = Self {
-        gradient: 0.0,
-        product: 0.0,
-        symmetry: 0.0,
-        methods: 0.0,
-        single_recorded: 0.0,
-        single_tape: 0.0,
-        curvature: f64::INFINITY,
-        loss: 0.0,
-    };
+/// Something measured of an entry, and how large it may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figure {
+    pub(crate) column: Column,
+    pub(crate) what: &'static str,
+    pub(crate) value: f64,
+    pub(crate) limit: f64,
+}
 
-    /// The worst of the figures in f64.
-    pub(crate) fn worst_f64(&self) -> f64 {
-        [self.gradient, self.product, self.symmetry, self.methods]
-            .into_iter()
-            .fold(0.0, larger)
+impl Figure {
+    /// Whether it exceeds its limit; what is not a number does.
+    fn exceeds(&self) -> bool {
+        self.value.is_nan() || self.value > self.limit
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:.1e}", self.what, self.value)
+    }
+}
+
+/// All that was measured of an entry, or the worst of several entries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures(Vec<Figure>);
+
+impl Figures {
+    pub(super) fn push(
+        &mut self,
+        column: Column,
+        limit: f64,
+        figures: impl IntoIterator<Item = (&'static str, f64)>,
+    ) {
+        let figures = figures.into_iter().map(|(what, value)| Figure {
+            column,
+            what,
+            value,
+            limit,
+        });
+        self.0.extend(figures);
     }
 
-    /// The worst of the figures in f32.
-    pub(crate) fn worst_f32(&self) -> f64 {
-        larger(self.single_recorded, self.single_tape)
+    /// The worst of the figures in a column.
+    pub(crate) fn worst_of(&self, column: Column) -> f64 {
+        let figures = self.0.iter().filter(|figure| figure.column == column);
+        figures.map(|figure| figure.value).fold(0.0, larger)
     }
 
     /// Each figure by figure the worse one.
-    pub(crate) fn worst(self, other: Self) -> Self {
-        Self {
-            gradient: larger(self.gradient, other.gradient),
-            product: larger(self.product, other.product),
-            symmetry: larger(self.symmetry, other.symmetry),
-            methods: larger(self.methods, other.methods),
-            single_recorded: larger(self.single_recorded, other.single_recorded),
-            single_tape: larger(self.single_tape, other.single_tape),
-            curvature: self.curvature.min(other.curvature),
-            loss: larger(self.loss, other.loss),
+    pub(crate) fn worst(mut self, other: &Self) -> Self {
+        for figure in &other.0 {
+            match self.0.iter_mut().find(|known| known.what == figure.what) {
+                Some(known) => known.value = larger(known.value, figure.value),
+                None => self.0.push(*figure),
+            }
         }
+        self
     }
 
     /// The figures that exceed their limits, in words.
     fn excesses(&self) -> Vec<String> {
-        let mut excesses = self.excesses_f64();
-        let single = [
-            ("recorded f32 against f64", self.single_recorded, SINGLE),
-            ("tape f32 against f64", self.single_tape, SINGLE),
-        ];
-        excesses.extend(above(&single));
+        let excesses = self.0.iter().filter(|figure| figure.exceeds());
         excesses
-    }
-
-    fn excesses_f64(&self) -> Vec<String> {
-        let mut excesses = above(&[
-            ("gradient against differences", self.gradient, GRADIENT),
-            ("product against differences", self.product, PRODUCT),
-            ("symmetry", self.symmetry, SYMMETRY),
-            ("recorded against tape", self.methods, METHODS),
-            ("loss against Burn's own", self.loss, LOSS),
-        ]);
-        if self.curvature.is_nan() || self.curvature < CURVATURE {
-            let curvature = self.curvature;
-            excesses.push(format!("curvature: {curvature:.1e} < {CURVATURE:.0e}"));
-        }
-        excesses
+            .map(|figure| format!("{figure} > {:.0e}", figure.limit))
+            .collect()
     }
 
     /// What is wrong with the figures of an entry that holds in f64 only.
     fn excesses_only_in_f64(&self) -> Vec<String> {
-        let mut excesses = self.excesses_f64();
-        if self.worst_f32().is_finite() {
+        let (single, double): (Vec<_>, Vec<_>) =
+            (self.0.iter().copied()).partition(|figure: &Figure| figure.column == Column::Single);
+        let mut excesses = Self(double).excesses();
+        if Self(single).worst_of(Column::Single).is_finite() {
             excesses.push("products in f32 are finite after all".to_string());
         }
         excesses
     }
 }
 
-/// The figures above their limits; one that is not a number is above.
-fn above(figures: &[(&str, f64, f64)]) -> Vec<String> {
-    figures
-        .iter()
-        .filter(|(_, figure, limit)| figure.is_nan() || figure > limit)
-        .map(|(what, figure, limit)| format!("{what}: {figure:.1e} > {limit:.0e}"))
-        .collect()
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|figure| write!(f, "\n    {figure}"))
+    }
 }
 
 /// The larger one, or NaN if one is.
-fn larger(a: f64, b: f64) -> f64 {
+pub(super) fn larger(a: f64, b: f64) -> f64 {
     match a > b || a.is_nan() {
         true => a,
         false => b,
@@ -155,60 +141,28 @@ impl Outcome {
     }
 }
 
-fn measure(entry: &Entry) -> Result<Figures, CurvatureError> {
-    let point = entry.point(PointOptions::default())?;
-    let (u, v) = (direction(&point, 0.3), direction(&point, 1.9));
-    let hessian = point.hessian();
-    let (hu, hv) = (hessian.apply(&u)?, hessian.apply(&v)?);
-    let tape = hessian.by(HvpMethod::Tape).apply(&v)?;
-    let h = match entry.smoothness {
-        Smoothness::Smooth => 1e-3,
-        Smoothness::Piecewise => 1e-4,
+#[test]
+fn a_figure_that_is_not_a_number_is_an_excess() {
+    let with = |value| {
+        let mut figures = Figures::default();
+        figures.push(Column::Double, 1e-3, [("first", 1e-4), ("second", value)]);
+        figures
     };
-    let single = |method| -> Result<f64, CurvatureError> {
-        let options = PointOptions {
-            precision: Precision::Model,
-            method,
-            ..PointOptions::default()
-        };
-        let hv_f32 = entry.point(options)?.hessian().apply(&v)?;
-        let hv_f32 = vector::from_f64(&vector::to_f64(&hv_f32), point.device(), point.dtype());
-        Ok(relative(&hv_f32, &hv))
-    };
-    let asymmetry = (vector::dot(&u, &hv) - vector::dot(&v, &hu)).abs();
-    Ok(Figures {
-        gradient: larger(slope_error(&point, &u, h)?, slope_error(&point, &v, h)?),
-        product: relative(&hv, &gradient_difference(&point, &v, h)),
-        symmetry: asymmetry / vector::norm(&hv).max(vector::norm(&hu)),
-        methods: relative(&tape, &hv),
-        single_recorded: single(HvpMethod::Recorded)?,
-        single_tape: single(HvpMethod::Tape)?,
-        curvature: vector::norm(&hv),
-        loss: match entry.mode {
-            Mode::Evaluation => {
-                let loss = point.loss()?;
-                (entry.burn_loss(point.device()) - loss).abs() / loss.abs()
-            }
-            Mode::Training { .. } => 0.0,
-        },
-    })
-}
-
-/// |gᵀv − the central difference of the loss along v| relative to ‖g‖.
-fn slope_error(point: &Point, v: &Tensor<1>, h: f64) -> Result<f64, CurvatureError> {
-    let gradient = point.gradient()?;
-    let slope = vector::dot(&gradient, v);
-    Ok((slope - loss_difference(point, v, h)).abs() / vector::norm(&gradient))
+    let (broken, fine) = (with(f64::NAN), with(1e-3));
+    assert_eq!((broken.excesses().len(), fine.excesses().len()), (1, 0));
+    assert!(broken.worst_of(Column::Double).is_nan());
+    assert!(fine.worst(&broken).worst_of(Column::Double).is_nan());
 }
 
 #[test]
-fn a_figure_that_is_not_a_number_is_an_excess() {
-    let broken = Figures {
-        product: f64::NAN,
-        ..Figures::NONE
+fn an_entry_for_f64_only_is_measured_in_f64_and_fails_in_f32() {
+    let with = |double, single| {
+        let mut figures = Figures::default();
+        figures.push(Column::Double, 1e-3, [("in f64", double)]);
+        figures.push(Column::Single, 1e-3, [("in f32", single)]);
+        figures.excesses_only_in_f64().len()
     };
-    let (broken, none) = (broken, Figures::NONE);
-    assert_eq!((broken.excesses().len(), none.excesses().len()), (1, 0));
-    assert!(broken.worst_f64().is_nan());
-    assert!(none.worst(broken).product.is_nan());
+    assert_eq!(with(1e-4, f64::NAN), 0);
+    assert_eq!(with(1e-4, 1e-4), 1);
+    assert_eq!(with(1e-2, f64::NAN), 1);
 }

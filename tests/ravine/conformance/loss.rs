@@ -25,6 +25,9 @@ pub(super) fn entries() -> Vec<Entry> {
 /// Why some losses are refused.
 const READS_DATA: &str = "reads the data of a computed tensor";
 
+/// Why the Gauss-Newton matrix of some losses is zero.
+const LINEAR: &str = "the loss is linear in the outputs, piece by piece";
+
 #[derive(Module, Debug)]
 struct Network {
     first: Linear,
@@ -190,7 +193,8 @@ fn regression() -> Vec<Entry> {
         }),
         piecewise("LpLoss, p = 1", |x, y| {
             LpLossConfig::l1().forward(x, y, Reduction::Mean)
-        }),
+        })
+        .flat(LINEAR),
         smooth("LpLoss, p = 2", |x, y| {
             LpLossConfig::l2().forward(x, y, Reduction::Sum)
         }),

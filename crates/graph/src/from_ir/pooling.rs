@@ -258,25 +258,27 @@ impl Importer {
         matrix: Vec<f64>,
         to: usize,
     ) -> ValueId {
-        let last = self.shape(x).len() - 1;
-        let moved = if dim == last {
-            x
+        let mut shape = self.shape(x);
+        let from = shape[dim];
+        let outer: usize = shape[..dim].iter().product();
+        let inner: usize = shape[dim + 1..].iter().product();
+        shape[dim] = to;
+        let product = if inner == 1 {
+            let rows = self.reshape(x, [outer, from]);
+            let matrix = self.constant(TensorData::new(matrix, [from, to]));
+            self.matmul(rows, matrix)
         } else {
-            self.swap_dims(x, dim, last)
+            // from the left, so that nothing has to be transposed
+            let blocks = self.reshape(x, [outer, from, inner]);
+            let transposed: Vec<f64> = (0..to * from)
+                .map(|index| matrix[index % from * to + index / from])
+                .collect();
+            let matrix = self.constant(TensorData::new(transposed, [1, to, from]));
+            let dims = [outer, to, inner];
+            self.graph
+                .push(Op::Matmul, [matrix, blocks], Kind::Float, dims)
         };
-        let mut shape = self.shape(moved);
-        let from = shape[last];
-        let rows: usize = shape[..last].iter().product();
-        let flat = self.reshape(moved, [rows, from]);
-        let matrix = self.constant(TensorData::new(matrix, [from, to]));
-        let product = self.matmul(flat, matrix);
-        shape[last] = to;
-        let result = self.reshape(product, Shape::from(shape));
-        if dim == last {
-            result
-        } else {
-            self.swap_dims(result, dim, last)
-        }
+        self.reshape(product, Shape::from(shape))
     }
 }
 

@@ -196,7 +196,7 @@ impl<'g, T: Number> Compiler<'g, T> {
         let mut sources = Vec::new();
         let mut terms = Vec::new();
         let mut count = batch.iter().product();
-        let mut rows = dims[rank - 2];
+        let (mut rows, mut columns) = (dims[rank - 2], dims[rank - 1]);
         for &(x, y, factor) in factors {
             let (left_base, left) = self.matrices(x, batch);
             let (right_base, right) = self.matrices(y, batch);
@@ -213,10 +213,13 @@ impl<'g, T: Number> Compiler<'g, T> {
         if count > 1 && terms.iter().all(Term::is_tall) {
             terms.iter_mut().for_each(|term| term.stack(count));
             (rows, count) = (rows * count, 1);
+        } else if count > 1 && terms.iter().all(Term::is_wide) {
+            terms.iter_mut().for_each(Term::widen);
+            (rows, columns, count) = (count, rows, 1);
         }
         let sum = ProductSum {
             rows,
-            columns: dims[rank - 1],
+            columns,
             count,
             terms,
         };

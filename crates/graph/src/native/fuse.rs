@@ -4,7 +4,7 @@
 //! other members or values that exist already, so that open groups never depend on each other and can be merged freely.
 
 use super::compile::{Compiler, Place};
-use super::kernel::{Function1, Function2, Instruction, Kernel, Operand};
+use super::kernel::{Function1, Function2, Instruction, Kernel, LONG_ROW, Operand, Walk};
 use super::number::Number;
 use super::step::{Action, Source};
 use super::view::{View, collapse, strides_of};
@@ -149,10 +149,11 @@ impl Group {
         builder.input(0, Source::whole(super::step::Base::Input(0)), view.clone());
         builder.place_inputs();
         let operand = builder.read(0);
-        Kernel {
-            outputs: vec![operand],
+        let kernel = Kernel {
+            outputs: vec![Some(operand)],
             ..builder.kernel()
-        }
+        };
+        kernel.write_directly()
     }
 
     /// A kernel that repeats a number.
@@ -161,8 +162,10 @@ impl Group {
             dims: vec![length],
             inputs: Vec::new(),
             instructions: Vec::new(),
+            direct: Vec::new(),
             registers: 0,
-            outputs: vec![Operand::Scalar(number)],
+            outputs: vec![Some(Operand::Scalar(number))],
+            walk: Walk::Whole,
         }
     }
 }
@@ -180,6 +183,7 @@ struct Builder<T> {
     instructions: Vec<Instruction<T>>,
     free: Vec<usize>,
     registers: usize,
+    walk: Walk,
 }
 
 impl<T: Number> Builder<T> {
@@ -194,6 +198,7 @@ impl<T: Number> Builder<T> {
             instructions: Vec::new(),
             free: Vec::new(),
             registers: 0,
+            walk: Walk::Whole,
         }
     }
 
@@ -211,8 +216,17 @@ impl<T: Number> Builder<T> {
     fn place_inputs(&mut self) {
         self.dims = collapse(&self.dims.clone(), &mut self.views);
         let whole = strides_of(&self.dims);
+        let long = self.dims.last().is_some_and(|&length| length >= LONG_ROW);
+        if long && self.views.iter().any(|view| view.strides != whole) {
+            self.walk = Walk::Rows;
+        }
         for (&id, &input) in &self.inputs {
-            if self.views[input].strides == whole {
+            let strides = &self.views[input].strides;
+            let in_place = match self.walk {
+                Walk::Whole => *strides == whole,
+                Walk::Rows => matches!(strides.last(), Some(0 | 1)),
+            };
+            if in_place {
                 self.operands.insert(id, Operand::Input(input));
             }
         }
@@ -266,17 +280,19 @@ impl<T: Number> Builder<T> {
         Kernel {
             dims: self.dims,
             inputs: self.views,
+            direct: vec![None; self.instructions.len()],
             instructions: self.instructions,
             registers: self.registers,
             outputs: Vec::new(),
+            walk: self.walk,
         }
     }
 
     fn finish(self, outputs: &[ValueId]) -> (Kernel<T>, Vec<Source>) {
-        let outputs = outputs.iter().map(|id| self.operands[id]).collect();
+        let outputs = outputs.iter().map(|id| Some(self.operands[id])).collect();
         let sources = self.sources.clone();
         let kernel = self.kernel();
-        (Kernel { outputs, ..kernel }, sources)
+        (Kernel { outputs, ..kernel }.write_directly(), sources)
     }
 }
 

@@ -6,7 +6,7 @@
 use super::number::Number;
 use super::view::View;
 use crate::op::{Compare, Logic, Unary};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Elements of a chunk: a register of f32 takes 2 KiB.
 const CHUNK: usize = 512;
@@ -16,7 +16,7 @@ const CHUNK: usize = 512;
 pub(crate) enum Operand<T> {
     /// A register of the kernel.
     Register(usize),
-    /// An input that runs through the iteration space without a break.
+    /// An input without gaps in the iteration space, or in each row of it where the kernel goes by rows.
     Input(usize),
     /// A number.
     Scalar(T),
@@ -83,10 +83,25 @@ pub(crate) struct Kernel<T> {
     /// How each input lies in it.
     pub(crate) inputs: Vec<View>,
     pub(crate) instructions: Vec<Instruction<T>>,
+    /// For each instruction, the output that it writes in place of its register.
+    pub(crate) direct: Vec<Option<usize>>,
     pub(crate) registers: usize,
-    /// What is written to each output, all of them contiguous.
-    pub(crate) outputs: Vec<Operand<T>>,
+    /// What is copied to each output, all of them contiguous; none where an instruction writes it.
+    pub(crate) outputs: Vec<Option<Operand<T>>>,
+    pub(crate) walk: Walk,
 }
+
+/// How a kernel goes through its iteration space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    /// Chunk after chunk.
+    Whole,
+    /// A chunk ends with its row, so that inputs that are broadcast over rows are read in place.
+    Rows,
+}
+
+/// Rows of this length are walked one by one where that saves copies.
+pub(crate) const LONG_ROW: usize = 96;
 
 /// Registers, kept between calls.
 #[derive(Debug, Default)]
@@ -130,10 +145,13 @@ impl<T: Number> Kernel<T> {
         if registers.len() < self.registers {
             registers.resize_with(self.registers, || vec![T::default(); CHUNK]);
         }
-        Arch::new().dispatch(
-            #[inline(always)]
-            || self.chunks(start, inputs, outputs, registers),
-        );
+        Arch::new().dispatch(Run {
+            kernel: self,
+            start,
+            inputs,
+            outputs,
+            registers,
+        });
     }
 
     #[inline(always)]
@@ -145,19 +163,41 @@ impl<T: Number> Kernel<T> {
         registers: &mut [Vec<T>],
     ) {
         let total = outputs.first().map_or(0, |out| out.len());
+        let inner = self.dims.last().copied().unwrap_or(1);
+        let mut starts = vec![0; self.inputs.len()];
         let mut done = 0;
         while done < total {
-            let length = CHUNK.min(total - done);
+            let first = start + done;
+            let mut length = CHUNK.min(total - done);
+            if self.walk == Walk::Rows {
+                length = length.min(inner - first % inner);
+            }
+            self.locate(first, &mut starts);
             let chunk = Chunk {
-                first: start + done,
+                first,
                 length,
+                walk: self.walk,
                 views: &self.inputs,
+                starts: &starts,
                 inputs,
             };
-            for instruction in &self.instructions {
-                chunk.execute(instruction, &self.dims, registers);
+            for (instruction, direct) in self.instructions.iter().zip(&self.direct) {
+                match *direct {
+                    Some(output) => {
+                        let out = &mut outputs[output][done..done + length];
+                        chunk.execute(instruction, &self.dims, registers, out);
+                    }
+                    None => {
+                        let place = instruction.out();
+                        // taken out, so that the others can be read meanwhile
+                        let mut register = std::mem::take(&mut registers[place]);
+                        chunk.execute(instruction, &self.dims, registers, &mut register[..length]);
+                        registers[place] = register;
+                    }
+                }
             }
             for (out, operand) in outputs.iter_mut().zip(&self.outputs) {
+                let Some(operand) = operand else { continue };
                 let out = &mut out[done..done + length];
                 match chunk.operand(operand, registers) {
                     Argument::Slice(x) => out.copy_from_slice(x),
@@ -166,6 +206,83 @@ impl<T: Number> Kernel<T> {
             }
             done += length;
         }
+    }
+
+    /// Where each input is at an element.
+    #[inline(always)]
+    fn locate(&self, first: usize, starts: &mut [usize]) {
+        for (start, view) in starts.iter_mut().zip(&self.inputs) {
+            *start = match (self.walk, self.dims.split_last()) {
+                (Walk::Rows, Some((&inner, outer))) => {
+                    let column = (first % inner) as isize * view.strides[outer.len()];
+                    (place(view, outer, first / inner) + column) as usize
+                }
+                _ => view.offset + first,
+            };
+        }
+    }
+}
+
+impl<T> Instruction<T> {
+    fn out(&self) -> usize {
+        match *self {
+            Instruction::Load { out, .. }
+            | Instruction::One { out, .. }
+            | Instruction::Two { out, .. }
+            | Instruction::Choose { out, .. } => out,
+        }
+    }
+
+    /// Whether it reads a register.
+    fn reads(&self, register: usize) -> bool {
+        let is = |operand: &Operand<T>| matches!(*operand, Operand::Register(index) if index == register);
+        match self {
+            Instruction::Load { .. } => false,
+            Instruction::One { x, .. } => is(x),
+            Instruction::Two { x, y, .. } => is(x) || is(y),
+            Instruction::Choose { mask, yes, no, .. } => is(mask) || is(yes) || is(no),
+        }
+    }
+}
+
+impl<T: Number> Kernel<T> {
+    /// Lets the instruction that computes an output write it there, unless its register is read again.
+    pub(crate) fn write_directly(mut self) -> Self {
+        self.direct = vec![None; self.instructions.len()];
+        for (output, operand) in self.outputs.iter_mut().enumerate() {
+            let Some(Operand::Register(register)) = *operand else {
+                continue;
+            };
+            let writer = self.instructions.iter().rposition(|i| i.out() == register);
+            let Some(writer) = writer else { continue };
+            if !self.instructions[writer + 1..]
+                .iter()
+                .any(|i| i.reads(register))
+            {
+                self.direct[writer] = Some(output);
+                *operand = None;
+            }
+        }
+        self
+    }
+}
+
+/// A run, to be compiled for each set of vector instructions. A closure would be compiled for the common ones only.
+struct Run<'a, 'b, T> {
+    kernel: &'a Kernel<T>,
+    start: usize,
+    inputs: &'a [&'a [T]],
+    outputs: &'a mut [&'b mut [T]],
+    registers: &'a mut [Vec<T>],
+}
+
+impl<T: Number> WithSimd for Run<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.kernel
+            .chunks(self.start, self.inputs, self.outputs, self.registers);
     }
 }
 
@@ -177,7 +294,10 @@ enum Argument<'a, T> {
 struct Chunk<'a, T> {
     first: usize,
     length: usize,
+    walk: Walk,
     views: &'a [View],
+    /// Where each input is, for those that are read in place.
+    starts: &'a [usize],
     inputs: &'a [&'a [T]],
 }
 
@@ -188,23 +308,23 @@ impl<T: Number> Chunk<'_, T> {
             Operand::Register(index) => Argument::Slice(&registers[index][..self.length]),
             Operand::Scalar(number) => Argument::Scalar(number),
             Operand::Input(index) => {
-                let start = self.views[index].offset + self.first;
-                Argument::Slice(&self.inputs[index][start..start + self.length])
+                let (start, data) = (self.starts[index], self.inputs[index]);
+                if self.walk == Walk::Rows && self.views[index].strides.last() == Some(&0) {
+                    return Argument::Scalar(data[start]);
+                }
+                Argument::Slice(&data[start..start + self.length])
             }
         }
     }
 
     #[inline(always)]
-    fn execute(&self, instruction: &Instruction<T>, dims: &[usize], registers: &mut [Vec<T>]) {
-        let place = match *instruction {
-            Instruction::Load { out, .. }
-            | Instruction::One { out, .. }
-            | Instruction::Two { out, .. }
-            | Instruction::Choose { out, .. } => out,
-        };
-        // taken out, so that the others can be read meanwhile
-        let mut register = std::mem::take(&mut registers[place]);
-        let out = &mut register[..self.length];
+    fn execute(
+        &self,
+        instruction: &Instruction<T>,
+        dims: &[usize],
+        registers: &[Vec<T>],
+        out: &mut [T],
+    ) {
         match instruction {
             Instruction::Load { input, .. } => {
                 load(
@@ -227,7 +347,6 @@ impl<T: Number> Chunk<'_, T> {
                 out,
             ),
         }
-        registers[place] = register;
     }
 }
 

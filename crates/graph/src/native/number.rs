@@ -22,6 +22,7 @@ pub(crate) trait Number:
     + Neg<Output = Self>
     + faer::traits::RealField
     + burn::tensor::Element
+    + bytemuck::Pod
 {
     /// Integers up to this one are exact.
     const LARGEST_INTEGER: f64;

@@ -61,6 +61,14 @@ impl Matrices {
         })
     }
 
+    /// From one matrix of the stack to the next.
+    fn spacing(&self) -> usize {
+        match self.offsets[..] {
+            [first, second, ..] => second.saturating_sub(first),
+            _ => 0,
+        }
+    }
+
     fn get<'a, T>(&self, data: &'a [T], index: usize) -> MatRef<'a, T> {
         let data = &data[self.offsets[index]..];
         match self.order {
@@ -111,6 +119,43 @@ impl Term {
                 .all(|pair| pair[1] == pair[0] + left.rows * stride)
     }
 
+    /// Whether one left matrix meets a stack of vectors, each without gaps.
+    pub(crate) fn is_wide(&self) -> bool {
+        let (left, right) = (&self.left_matrices, &self.right_matrices);
+        let spacing = right.spacing();
+        right.columns == 1
+            && matches!(right.order, Order::Rows(1))
+            && left.offsets.iter().all(|offset| *offset == left.offsets[0])
+            && spacing >= right.rows
+            && right
+                .offsets
+                .windows(2)
+                .all(|pair| pair[1] == pair[0] + spacing)
+    }
+
+    /// The stack of products as one: the vectors as rows, times the transposed matrix.
+    pub(crate) fn widen(&mut self) {
+        let spacing = self.right_matrices.spacing();
+        let (left, right) = (&self.left_matrices, &self.right_matrices);
+        let vectors = Matrices {
+            rows: right.offsets.len(),
+            columns: right.rows,
+            order: Order::Rows(spacing),
+            offsets: vec![right.offsets[0]],
+        };
+        let transposed = Matrices {
+            rows: left.columns,
+            columns: left.rows,
+            order: match left.order {
+                Order::Rows(stride) => Order::Columns(stride),
+                Order::Columns(stride) => Order::Rows(stride),
+            },
+            offsets: vec![left.offsets[0]],
+        };
+        (self.left_matrices, self.right_matrices) = (vectors, transposed);
+        std::mem::swap(&mut self.left, &mut self.right);
+    }
+
     /// The stack as one matrix.
     pub(crate) fn stack(&mut self, count: usize) {
         self.left_matrices.rows *= count;
@@ -141,7 +186,12 @@ impl ProductSum {
 
     /// Whether threads are worth it.
     pub(crate) fn is_large(&self) -> bool {
-        self.work() >= PARALLEL
+        // a matrix times a vector is bound by memory, which two cores read faster
+        let limit = match self.rows == 1 || self.columns == 1 {
+            true => PARALLEL / 4,
+            false => PARALLEL,
+        };
+        self.work() >= limit
     }
 
     /// Writes the stack, row-major, to `out`.

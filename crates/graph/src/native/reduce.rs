@@ -2,10 +2,13 @@
 
 use super::number::Number;
 use crate::op::Reduce;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Rows added before their sum goes into the total: keeps the rounding of long sums small.
 const BLOCK: usize = 64;
+
+/// Rows of up to this length are added in four lanes.
+const SHORT: usize = 32;
 
 /// A value `[outer, length, inner]`, reduced over its middle.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +21,11 @@ pub(crate) struct Reduction {
 impl Reduction {
     /// Writes `[outer, inner]`.
     pub(crate) fn run<T: Number>(&self, x: &[T], out: &mut [T]) {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || self.reduce(x, out),
-        );
+        Arch::new().dispatch(Run {
+            reduction: self,
+            x,
+            out,
+        });
     }
 
     #[inline(always)]
@@ -57,8 +61,9 @@ impl Reduction {
     #[inline(always)]
     fn sum<T: Number>(&self, x: &[T], out: &mut [T]) {
         if self.inner == 1 {
+            let short = self.length <= SHORT;
             for (row, out) in x.chunks_exact(self.length.max(1)).zip(out) {
-                *out = sum(row);
+                *out = if short { short_sum(row) } else { sum(row) };
             }
             return;
         }
@@ -111,6 +116,22 @@ impl Reduction {
     }
 }
 
+/// A run, to be compiled for each set of vector instructions.
+struct Run<'a, T> {
+    reduction: &'a Reduction,
+    x: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Number> WithSimd for Run<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.reduction.reduce(self.x, self.out);
+    }
+}
+
 /// The larger number, or NaN where there is one.
 #[inline(always)]
 fn larger<T: Number>(a: T, b: T) -> T {
@@ -119,6 +140,23 @@ fn larger<T: Number>(a: T, b: T) -> T {
 
 fn truth<T: Number>(x: bool) -> T {
     T::of(f64::from(u8::from(x)))
+}
+
+/// A sum in four lanes.
+#[inline(always)]
+fn short_sum<T: Number>(x: &[T]) -> T {
+    let mut lanes = [T::of(0.0); 4];
+    let pieces = x.chunks_exact(4);
+    let rest = pieces.remainder();
+    for piece in pieces {
+        for (lane, &x) in lanes.iter_mut().zip(piece) {
+            *lane = *lane + x;
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = *lane + x;
+    }
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
 }
 
 /// A sum in sixteen lanes, block by block, the blocks in f64.

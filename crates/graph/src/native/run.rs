@@ -73,6 +73,7 @@ impl<T: Number> NativeProgram<T> {
         let large = plan.steps.iter().any(|step| match &step.action {
             Action::Product(sum) => sum.is_large(),
             Action::Kernel(kernel) => kernel.work() >= PARALLEL,
+            Action::Convolution(convolution) => convolution.is_large(),
             _ => false,
         });
         Self {
@@ -94,7 +95,7 @@ impl<T: Number> NativeProgram<T> {
         for step in &self.plan.steps {
             match step.action {
                 Action::Kernel(_) => counts.kernels += 1,
-                Action::Product(_) => counts.products += 1,
+                Action::Product(_) | Action::Convolution(_) => counts.products += 1,
                 Action::Device { .. } => counts.on_device += 1,
                 Action::Reduce(_) | Action::Indexed(_) | Action::Assign { .. } => {
                     counts.others += 1
@@ -208,6 +209,7 @@ impl<T: Number> NativeProgram<T> {
                 let threads = if sum.is_large() { threads } else { 1 };
                 sum.run(sources, outputs[0], threads);
             }
+            Action::Convolution(convolution) => convolution.run(sources, outputs[0], threads),
             Action::Reduce(reduction) => reduction.run(sources[0], outputs[0]),
             Action::Indexed(indexed) => indexed.run(sources[0], sources[1], outputs[0]),
             Action::Assign { source, place } => assign(sources[0], source, place, outputs[0]),

@@ -1,5 +1,6 @@
 //! What a compiled graph does, step by step.
 
+use super::convolution::Convolution;
 use super::indexing::Indexed;
 use super::kernel::Kernel;
 use super::product::ProductSum;
@@ -70,6 +71,8 @@ pub(crate) enum Action<T> {
     Kernel(Kernel<T>),
     /// Matrix products.
     Product(ProductSum),
+    /// A convolution or one of its gradients.
+    Convolution(Convolution),
     /// A reduction of a contiguous value.
     Reduce(Reduction),
     /// Reading by indices, or adding at indices to what the target holds.

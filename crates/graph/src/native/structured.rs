@@ -1,6 +1,7 @@
 //! Operations with a native form of their own: reductions, indexing, concatenation, assignment.
 
 use super::compile::{Compiler, Place};
+use super::convolution::{Convolution, Direction};
 use super::indexing::{Indexed, Indexing};
 use super::number::Number;
 use super::reduce::Reduction;
@@ -70,9 +71,117 @@ impl<T: Number> Compiler<'_, T> {
                 self.assign(node.inputs[0], place, target);
             }
             Op::Cat { dim } => self.concatenate(node, *dim),
+            op => return self.any_convolution(node, op),
+        }
+        true
+    }
+
+    /// Convolutions in one and two dimensions, their gradients and their transposes; false for any other operation.
+    fn any_convolution(&mut self, node: &Node, op: &Op) -> bool {
+        // what is padded behind shows in the shape of the result
+        macro_rules! options {
+            ($o:expr, $before:expr) => {
+                Options::of(
+                    &$o.stride,
+                    &$o.padding.map($before),
+                    &$o.dilation,
+                    $o.groups,
+                )
+            };
+        }
+        let first = |(before, _): (usize, usize)| before;
+        let both = |padding: usize| padding;
+        match op {
+            Op::Conv1d(o) => self.convolve(node, Direction::Forward, options!(o, first)),
+            Op::Conv2d(o) => self.convolve(node, Direction::Forward, options!(o, first)),
+            Op::Conv1dXBackward(o) => self.convolve(node, Direction::Input, options!(o, first)),
+            Op::Conv2dXBackward(o) => self.convolve(node, Direction::Input, options!(o, first)),
+            Op::Conv1dWeightBackward(o) => {
+                self.convolve(node, Direction::Weight, options!(o, first));
+            }
+            Op::Conv2dWeightBackward(o) => {
+                self.convolve(node, Direction::Weight, options!(o, first));
+            }
+            Op::ConvTranspose1d(o) => self.convolve_back(node, options!(o, both)),
+            Op::ConvTranspose2d(o) => self.convolve_back(node, options!(o, both)),
+            Op::ConvTranspose1dWeightBackward(o) => {
+                self.convolve_back_weight(node, options!(o, both));
+            }
+            Op::ConvTranspose2dWeightBackward(o) => {
+                self.convolve_back_weight(node, options!(o, both));
+            }
             _ => return false,
         }
         true
+    }
+
+    /// A transposed convolution is the gradient by the input of the convolution with the same kernel.
+    fn convolve_back(&mut self, node: &Node, options: Options) {
+        let (x, weight) = (node.inputs[0], node.inputs[1]);
+        let out = node.outputs[0];
+        self.convolution(
+            out,
+            Direction::Input,
+            [weight, x],
+            weight,
+            [out, x],
+            options,
+        );
+    }
+
+    /// The gradient of a transposed convolution by its kernel, from its x and ∂y.
+    fn convolve_back_weight(&mut self, node: &Node, options: Options) {
+        let (x, weight, gradient) = (node.inputs[0], node.inputs[1], node.inputs[2]);
+        let ends = [gradient, x];
+        self.convolution(
+            node.outputs[0],
+            Direction::Weight,
+            ends,
+            weight,
+            ends,
+            options,
+        );
+    }
+
+    /// A convolution of x and weight, or of the two of (x, weight, ∂y) whose values count.
+    fn convolve(&mut self, node: &Node, direction: Direction, options: Options) {
+        let out = node.outputs[0];
+        let (x, weight) = (node.inputs[0], node.inputs[1]);
+        let (read, ends) = match direction {
+            Direction::Forward => ([x, weight], [x, out]),
+            Direction::Input => ([weight, node.inputs[2]], [out, node.inputs[2]]),
+            Direction::Weight => ([x, node.inputs[2]], [x, node.inputs[2]]),
+        };
+        self.convolution(out, direction, read, weight, ends, options);
+    }
+
+    /// `ends` are the values that have the shapes of the input and the output of the convolution.
+    fn convolution(
+        &mut self,
+        out: ValueId,
+        direction: Direction,
+        read: [ValueId; 2],
+        weight: ValueId,
+        ends: [ValueId; 2],
+        options: Options,
+    ) {
+        let [x, y] = ends;
+        let convolution = Convolution {
+            direction,
+            examples: self.dims(x)[0],
+            groups: options.groups,
+            channels: self.dims(weight)[1],
+            filters: self.dims(weight)[0] / options.groups,
+            input: flat_or_not(&self.dims(x)[2..]),
+            output: flat_or_not(&self.dims(y)[2..]),
+            kernel: flat_or_not(&self.dims(weight)[2..]),
+            stride: options.stride,
+            padding: options.padding,
+            dilation: options.dilation,
+        };
+        let sources = read.map(|id| Source::of(&self.contiguous(id))).to_vec();
+        let target = self.target(out, &sources);
+        self.push(Action::Convolution(convolution), sources, vec![target]);
     }
 
     fn reduce_dim(&mut self, x: ValueId, out: ValueId, function: Reduce, dim: usize) {
@@ -186,6 +295,36 @@ impl<T: Number> Compiler<'_, T> {
             };
             self.push(action, vec![Source::whole(stored.base)], vec![target]);
         }
+    }
+}
+
+/// Options of a convolution in two dimensions.
+struct Options {
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    groups: usize,
+}
+
+impl Options {
+    fn of(stride: &[usize], padding: &[usize], dilation: &[usize], groups: usize) -> Self {
+        Self {
+            stride: flat_or_not(stride),
+            padding: match *padding {
+                [one] => [0, one],
+                _ => [padding[0], padding[1]],
+            },
+            dilation: flat_or_not(dilation),
+            groups,
+        }
+    }
+}
+
+/// One dimension as two, the first of length one.
+fn flat_or_not(dims: &[usize]) -> [usize; 2] {
+    match *dims {
+        [one] => [1, one],
+        _ => [dims[0], dims[1]],
     }
 }
 

@@ -1,6 +1,6 @@
 //! Losses with margins, of scores and of embeddings.
 
-use super::{classes, entry};
+use super::{LINEAR, classes, entry};
 use crate::conformance::entry::{Entry, floats};
 use burn::nn::loss::*;
 use burn::prelude::*;
@@ -33,13 +33,15 @@ fn margins() -> Vec<Entry> {
         entry("HingeEmbeddingLoss", 2, signs, |scores, signs| {
             let loss = HingeEmbeddingLossConfig::new().init();
             loss.forward(scores, signs.clone(), Reduction::Mean)
-        }),
+        })
+        .flat(LINEAR),
         entry("MarginRankingLoss", 2, signs, |scores, signs| {
             let loss = MarginRankingLossConfig::new().with_margin(0.3).init();
             let others = scores.clone().roll_dim(1, 0);
             loss.forward(scores, others, signs.clone(), Reduction::Mean)
-        }),
-        multi("MultiMarginLoss, p = 1", 1),
+        })
+        .flat(LINEAR),
+        multi("MultiMarginLoss, p = 1", 1).flat(LINEAR),
         multi("MultiMarginLoss, p = 2", 2),
     ]
 }
@@ -73,7 +75,7 @@ fn embeddings() -> Vec<Entry> {
             },
         ),
         triplet("TripletMarginLoss", 2.0),
-        triplet("TripletMarginLoss, p = 1", 1.0),
+        triplet("TripletMarginLoss, p = 1", 1.0).flat(LINEAR),
         triplet("TripletMarginLoss, p = 4", 4.0),
     ]
 }
