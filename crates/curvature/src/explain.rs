@@ -3,7 +3,7 @@
 use crate::engine::{Engine, unreached_names};
 use crate::hessian::HvpMethod;
 use crate::objective::Mode;
-use ravine_graph::{Executable, Graph};
+use ravine_graph::{Executable, Graph, Recording, Report};
 use std::fmt::Write;
 
 pub(crate) fn explain<'a>(
@@ -50,6 +50,7 @@ fn describe(text: &mut String, engine: &Engine, mode: Mode, method: HvpMethod) -
     if let Ok(product) = recording.product() {
         graph(text, "product", product)?;
     }
+    simplified(text, recording)?;
     if let Ok(products) = engine.hessian() {
         let operations = |part: &Executable| part.graph().nodes.len();
         writeln!(
@@ -98,6 +99,31 @@ fn describe(text: &mut String, engine: &Engine, mode: Mode, method: HvpMethod) -
         )?;
     }
     writeln!(text)
+}
+
+/// What each pass of the simplification removed.
+fn simplified(text: &mut String, recording: &Recording) -> std::fmt::Result {
+    let mut reports = vec![("gradient", recording.gradient_report())];
+    if let Ok(report) = recording.product_report() {
+        reports.push(("product", report));
+    }
+    let mut line = |what: &str, number: &dyn Fn(&Report) -> String| {
+        let numbers: Vec<String> = reports
+            .iter()
+            .map(|(name, report)| format!("{} of the {name}", number(report)))
+            .collect();
+        writeln!(text, "{what}: {}", numbers.join(", "))
+    };
+    line("simplified to", &|report| {
+        format!("{} of {} operations", report.after, report.before)
+    })?;
+    line("  not needed", &|report| report.dead.to_string())?;
+    for (position, (pass, _)) in recording.gradient_report().passes.iter().enumerate() {
+        line(&format!("  {pass}"), &|report| {
+            report.passes[position].1.to_string()
+        })?;
+    }
+    Ok(())
 }
 
 fn graph(text: &mut String, name: &str, graph: &Graph) -> std::fmt::Result {

@@ -8,7 +8,6 @@ use crate::evaluate::{Results, Target, apply};
 use crate::from_ir::import;
 use crate::graph::{Graph, ValueId};
 use crate::op::{Kind, Op};
-use crate::simplify::simplify;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{AutodiffBackend, Dispatch, DispatchTensor};
 use burn::prelude::{Device, Tensor};
@@ -27,6 +26,8 @@ pub(crate) enum Derivative {
 }
 
 /// Records the derivative of `graph` by its inputs at positions `by`. The results are appended to the outputs, in order.
+///
+/// The graph is as burn-autodiff records it: with ones and zeros, and with what no output needs.
 pub(crate) fn differentiate(
     graph: &Graph,
     by: &[usize],
@@ -81,7 +82,7 @@ pub(crate) fn differentiate(
             }
         })
         .collect();
-    Ok(simplify(derived))
+    Ok(derived)
 }
 
 /// A panic of the recording as an error that names the operation.

@@ -2,7 +2,7 @@
 
 use crate::op::{Kind, Op};
 use burn::tensor::{Shape, TensorData};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Index of a value in [`Graph::values`].
 pub type ValueId = usize;
@@ -85,17 +85,19 @@ impl Graph {
 
     /// Removes what no output needs; inputs stay.
     pub fn without_dead_code(mut self) -> Self {
-        let mut needed: HashSet<ValueId> = self.outputs.iter().copied().collect();
-        let mut live = vec![false; self.nodes.len()];
-        for (index, node) in self.nodes.iter().enumerate().rev() {
-            if node.outputs.iter().any(|id| needed.contains(id)) {
-                live[index] = true;
-                needed.extend(node.inputs.iter().copied());
+        let mut needed = vec![false; self.values.len()];
+        for &id in &self.outputs {
+            needed[id] = true;
+        }
+        for node in self.nodes.iter().rev() {
+            if node.outputs.iter().any(|&id| needed[id]) {
+                for &id in &node.inputs {
+                    needed[id] = true;
+                }
             }
         }
-        let mut keep = live.into_iter();
-        self.nodes.retain(|_| keep.next().unwrap_or(false));
-        self.constants.retain(|id, _| needed.contains(id));
+        (self.nodes).retain(|node| node.outputs.iter().any(|&id| needed[id]));
+        self.constants.retain(|&id, _| needed[id]);
         self
     }
 

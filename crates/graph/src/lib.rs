@@ -41,7 +41,7 @@ pub use graph::{Graph, Node, Value, ValueId};
 pub use op::{Binary, Compare, Cumulative, Kind, Logic, Op, Pool, Reduce, Unary, Windows};
 pub use parameters::{LayerBehaviour, ModuleTensors, Parameter};
 pub use record::{Counts, DetachedValue, Evaluated, RandomInput, Recording};
-pub use simplify::simplify;
+pub use simplify::{Report, simplify, simplify_reported};
 pub use split::{Keep, Split};
 pub use tape::product_by_tape;
 

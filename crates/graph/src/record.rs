@@ -11,7 +11,7 @@ use crate::gauss_newton::GaussNewton;
 use crate::graph::{Graph, Node, ValueId};
 use crate::op::{Kind, Op};
 use crate::parameters::{LayerBehaviour, ModuleTensors, track};
-use crate::simplify::simplify;
+use crate::simplify::{Report, simplify, simplify_reported, with_shifts_detached};
 use burn::backend::{AutodiffBackend, DispatchTensor, TensorMetadata};
 use burn::module::Module;
 use burn::prelude::Tensor;
@@ -57,7 +57,8 @@ pub struct DetachedValue {
 pub struct Recording {
     forward: Graph,
     gradient: Graph,
-    product: OnceLock<Result<Graph, String>>,
+    gradient_report: Report,
+    product: OnceLock<Result<(Graph, Report), String>>,
     gauss_newton: OnceLock<Result<GaussNewton, String>>,
     /// How many inputs are parameters, fixed floats and batch tensors.
     counts: Counts,
@@ -139,7 +140,7 @@ impl Recording {
         let captured_operations = captured.graph.nodes.len();
         let mut forward = captured.graph.clone();
         forward.outputs.truncate(heads);
-        let forward = simplify(forward);
+        let forward = with_shifts_detached(simplify(forward));
         let loss = &forward.values[forward.outputs[0]].shape;
         if loss.num_elements() != 1 {
             return Err(GraphError::LossNotScalar {
@@ -147,13 +148,14 @@ impl Recording {
             });
         }
         let check = GradientCheck::new(&captured, counts.parameters, heads, inputs)?;
-        let (forward, gradient, detached) = check.settle(forward, tensors)?;
+        let (forward, (gradient, gradient_report), detached) = check.settle(forward, tensors)?;
         let unreached = (0..counts.parameters)
             .filter(|&position| captured.gradients[position].is_none())
             .collect();
         Ok(Self {
             forward,
             gradient,
+            gradient_report,
             product: OnceLock::new(),
             gauss_newton: OnceLock::new(),
             counts,
@@ -181,6 +183,24 @@ impl Recording {
     ///
     /// [`GraphError::NotTwiceDifferentiable`] if the second backward cannot be recorded.
     pub fn product(&self) -> Result<&Graph, GraphError> {
+        self.recorded_product().map(|(graph, _)| graph)
+    }
+
+    /// What was removed from the gradient as it was recorded.
+    pub fn gradient_report(&self) -> &Report {
+        &self.gradient_report
+    }
+
+    /// What was removed from the Hessian-vector product as it was recorded.
+    ///
+    /// # Errors
+    ///
+    /// As [`product`](Recording::product).
+    pub fn product_report(&self) -> Result<&Report, GraphError> {
+        self.recorded_product().map(|(_, report)| report)
+    }
+
+    fn recorded_product(&self) -> Result<&(Graph, Report), GraphError> {
         let recorded = self.product.get_or_init(|| {
             let span = tracing::debug_span!("record second backward");
             let _entered = span.enter();
@@ -188,7 +208,7 @@ impl Recording {
             let by: Vec<usize> = (0..self.counts.parameters).collect();
             differentiate(&self.gradient, &by, Derivative::OfProducts(gradients))
                 .map(Graph::without_detach)
-                .map(simplify)
+                .map(simplify_reported)
                 .map_err(|error| error.to_string())
         });
         second_order(recorded, "gradient")
@@ -589,14 +609,14 @@ impl GradientCheck {
         })
     }
 
-    /// The forward graph with detached values marked, and its gradient.
+    /// The forward graph with detached values marked, and its gradient with what was removed from it.
     fn settle(
         &self,
         forward: Graph,
         tensors: &ModuleTensors,
-    ) -> Result<(Graph, Graph, Vec<DetachedValue>), GraphError> {
-        let gradient = differentiate(&forward, &self.by(), Derivative::OfLoss)?;
-        let (worst, differing) = self.difference(&gradient)?;
+    ) -> Result<(Graph, (Graph, Report), Vec<DetachedValue>), GraphError> {
+        let gradient = self.gradient(&forward)?;
+        let (worst, differing) = self.difference(&gradient.0)?;
         if worst <= self.tolerance {
             return Ok((forward, gradient, Vec::new()));
         }
@@ -611,10 +631,10 @@ impl GradientCheck {
             .collect();
         for id in candidates {
             for (marked, detached) in with_detached(&forward, id) {
-                let Ok(gradient) = differentiate(&marked, &self.by(), Derivative::OfLoss) else {
+                let Ok(gradient) = self.gradient(&marked) else {
                     continue;
                 };
-                if self.difference(&gradient)?.0 <= self.tolerance {
+                if self.difference(&gradient.0)?.0 <= self.tolerance {
                     tracing::info!(operation = detached.operation, shape = ?detached.shape, "a detached value counts as a constant");
                     return Ok((marked, gradient, vec![detached]));
                 }
@@ -632,8 +652,9 @@ impl GradientCheck {
         })
     }
 
-    fn by(&self) -> Vec<usize> {
-        (0..self.parameters).collect()
+    fn gradient(&self, forward: &Graph) -> Result<(Graph, Report), GraphError> {
+        let by: Vec<usize> = (0..self.parameters).collect();
+        differentiate(forward, &by, Derivative::OfLoss).map(simplify_reported)
     }
 
     /// Largest relative difference of a gradient, and the parameters that exceed the tolerance.
