@@ -77,18 +77,19 @@ impl<T: Number> Numbers<T> {
         }
     }
 
-    /// The memory of a Flex tensor without gaps in the same dtype; any other tensor is given back.
+    /// The memory of a Flex tensor without gaps in the same dtype; none for any other tensor.
     #[cfg(feature = "flex")]
-    fn in_place(tensor: Tensor<1>) -> Result<Self, Tensor<1>> {
-        match tensor.clone().try_into_primitive::<burn::backend::Flex>() {
-            Ok(flex) if flex.is_contiguous() && flex.dtype() == T::dtype() => Ok(Self::Flex(flex)),
-            _ => Err(tensor),
-        }
+    fn in_place(tensor: &Tensor<1>) -> Option<Self> {
+        let flex = tensor
+            .clone()
+            .try_into_primitive::<burn::backend::Flex>()
+            .ok()?;
+        (flex.is_contiguous() && flex.dtype() == T::dtype()).then_some(Self::Flex(flex))
     }
 
     #[cfg(not(feature = "flex"))]
-    fn in_place(tensor: Tensor<1>) -> Result<Self, Tensor<1>> {
-        Err(tensor)
+    fn in_place(_: &Tensor<1>) -> Option<Self> {
+        None
     }
 }
 
@@ -433,10 +434,9 @@ fn read<T: Number>(tensor: DispatchTensor) -> Result<Numbers<T>, GraphError> {
     let numbers = match kind_of(tensor.dtype()) {
         Kind::Float => {
             let tensor = Tensor::<1>::from_dispatch(tensor);
-            let tensor = match Numbers::in_place(tensor) {
-                Ok(numbers) => return Ok(numbers),
-                Err(tensor) => tensor,
-            };
+            if let Some(numbers) = Numbers::in_place(&tensor) {
+                return Ok(numbers);
+            }
             // the same dtype as a rule: memory is moved, not converted
             let data = tensor.into_data().convert::<T>();
             data.try_into_vec::<T>().expect("the data was converted")

@@ -566,6 +566,9 @@ fn same_computation(first: &Graph, second: &Graph) -> Result<(), GraphError> {
     Ok(())
 }
 
+/// The forward graph with detached values marked, its gradient with what was simplified in it, and these values.
+type Settled = (Graph, (Graph, Report), Vec<DetachedValue>);
+
 /// The comparison of the derivative of the lowered forward pass with the gradient that burn-autodiff recorded.
 struct GradientCheck {
     inputs: Vec<DispatchTensor>,
@@ -610,11 +613,7 @@ impl GradientCheck {
     }
 
     /// The forward graph with detached values marked, and its gradient with what was removed from it.
-    fn settle(
-        &self,
-        forward: Graph,
-        tensors: &ModuleTensors,
-    ) -> Result<(Graph, (Graph, Report), Vec<DetachedValue>), GraphError> {
+    fn settle(&self, forward: Graph, tensors: &ModuleTensors) -> Result<Settled, GraphError> {
         let gradient = self.gradient(&forward)?;
         let (worst, differing) = self.difference(&gradient.0)?;
         if worst <= self.tolerance {

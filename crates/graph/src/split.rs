@@ -178,9 +178,8 @@ impl<'g> Cut<'g> {
         if cheap(self.graph, node) {
             return true;
         }
-        let chain = is_layout(&node.op)
-            && self.writer[node.inputs[0]].is_some_and(|before| self.reaches_inputs(before, cheap));
-        chain
+        let before = node.inputs.first().and_then(|&id| self.writer[id]);
+        is_layout(&node.op) && before.is_some_and(|before| self.reaches_inputs(before, cheap))
     }
 
     fn elements(&self, frontier: &[ValueId]) -> usize {

@@ -135,7 +135,7 @@ impl Convolution {
                 || self.weights(first + left, count - left, sources, &mut other, half.max(1)),
             );
             for (out, &other) in out.iter_mut().zip(&other) {
-                *out = *out + other;
+                *out += other;
             }
             return;
         }
@@ -205,13 +205,13 @@ impl Convolution {
             let row = &columns[place + run.start..place + run.end];
             if self.stride[1] == 1 {
                 for (out, &x) in image[source..source + run.len()].iter_mut().zip(row) {
-                    *out = *out + x;
+                    *out += x;
                 }
                 return;
             }
             for (index, &x) in row.iter().enumerate() {
                 let out = &mut image[source + index * self.stride[1]];
-                *out = *out + x;
+                *out += x;
             }
         });
     }

@@ -47,7 +47,7 @@ impl Indexed {
                         }
                         let values = &x[read..read + inner];
                         for (out, &value) in out[start..start + inner].iter_mut().zip(values) {
-                            *out = *out + value;
+                            *out += value;
                         }
                     }
                     Indexing::Gather => {
@@ -59,7 +59,7 @@ impl Indexed {
                     Indexing::ScatterAdd => {
                         for n in 0..inner {
                             let place = whole + self.position(indices[read + n]) * inner + n;
-                            out[place] = out[place] + x[read + n];
+                            out[place] += x[read + n];
                         }
                     }
                 }

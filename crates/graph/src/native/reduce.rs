@@ -36,7 +36,7 @@ impl Reduction {
             Reduce::Mean => {
                 self.sum(x, out);
                 let factor = T::of(1.0 / self.length as f64);
-                out.iter_mut().for_each(|out| *out = *out * factor);
+                out.iter_mut().for_each(|out| *out *= factor);
             }
             Reduce::Prod => self.fold(
                 x,
@@ -75,11 +75,11 @@ impl Reduction {
                 partial.fill(T::of(0.0));
                 for row in rows.chunks_exact(self.inner) {
                     for (partial, &x) in partial.iter_mut().zip(row) {
-                        *partial = *partial + x;
+                        *partial += x;
                     }
                 }
                 for (out, &partial) in out.iter_mut().zip(&partial) {
-                    *out = *out + partial;
+                    *out += partial;
                 }
             }
         }
@@ -150,11 +150,11 @@ fn short_sum<T: Number>(x: &[T]) -> T {
     let rest = pieces.remainder();
     for piece in pieces {
         for (lane, &x) in lanes.iter_mut().zip(piece) {
-            *lane = *lane + x;
+            *lane += x;
         }
     }
     for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = *lane + x;
+        *lane += x;
     }
     (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
 }
@@ -169,16 +169,17 @@ fn sum<T: Number>(x: &[T]) -> T {
         let rest = pieces.remainder();
         for piece in pieces {
             for (lane, &x) in lanes.iter_mut().zip(piece) {
-                *lane = *lane + x;
+                *lane += x;
             }
         }
         for (lane, &x) in lanes.iter_mut().zip(rest) {
-            *lane = *lane + x;
+            *lane += x;
         }
         let mut width = 8;
         while width > 0 {
             for lane in 0..width {
-                lanes[lane] = lanes[lane] + lanes[lane + width];
+                let other = lanes[lane + width];
+                lanes[lane] += other;
             }
             width /= 2;
         }
