@@ -1,4 +1,5 @@
 use ravine_graph::{Graph, GraphError, Op, Recording};
+use std::collections::HashSet;
 
 /// Floating point operations of the matrix products that gradient and Hessian-vector product consist of.
 ///
@@ -37,6 +38,32 @@ fn varying_part(graph: &Graph, varying: usize) -> Graph {
     let mut part = graph.clone();
     part.nodes.retain(|node| depends[node.outputs[0]]);
     part
+}
+
+/// Elements of the values that the loss needs and the rest of the graph reads again: what a gradient has to keep.
+pub(crate) fn activations(gradient: &Graph) -> usize {
+    let mut forward = vec![false; gradient.values.len()];
+    forward[gradient.outputs[0]] = true;
+    let mut in_forward = vec![false; gradient.nodes.len()];
+    for (index, node) in gradient.nodes.iter().enumerate().rev() {
+        if node.outputs.iter().any(|&id| forward[id]) {
+            in_forward[index] = true;
+            node.inputs.iter().for_each(|&id| forward[id] = true);
+        }
+    }
+    let backward = gradient
+        .nodes
+        .iter()
+        .zip(&in_forward)
+        .filter(|(_, inside)| !**inside);
+    let read: HashSet<usize> = backward
+        .flat_map(|(node, _)| node.inputs.iter().copied())
+        .collect();
+    let computed = gradient.nodes.iter().flat_map(|node| &node.outputs);
+    computed
+        .filter(|&&id| forward[id] && read.contains(&id))
+        .map(|&id| gradient.values[id].shape.num_elements())
+        .sum()
 }
 
 fn is_convolution(op: &Op) -> bool {

@@ -65,14 +65,14 @@ pub enum WorkloadError {
     Curvature(#[from] CurvatureError),
 }
 
-type CountFlops = Box<dyn Fn() -> Result<Option<Flops>, GraphError>>;
+type Record = Box<dyn Fn() -> Result<Recording, GraphError>>;
 
 /// A loss at a point, with what a report wants to know of it.
 pub struct Workload {
     name: &'static str,
     batch: usize,
     point: Point,
-    flops: CountFlops,
+    recording: Record,
 }
 
 impl Workload {
@@ -106,7 +106,7 @@ impl Workload {
             name,
             batch: case.batch,
             point: case.point,
-            flops: case.flops,
+            recording: case.recording,
         })
     }
 
@@ -131,7 +131,16 @@ impl Workload {
     ///
     /// [`GraphError`] if the loss cannot be recorded.
     pub fn flops(&self) -> Result<Option<Flops>, GraphError> {
-        (self.flops)()
+        Flops::of(&(self.recording)()?)
+    }
+
+    /// Elements of the forward pass that the gradient reads again. Records anew.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError`] if the loss cannot be recorded.
+    pub fn activations(&self) -> Result<usize, GraphError> {
+        Ok(crate::flops::activations((self.recording)()?.gradient()))
     }
 }
 
@@ -148,7 +157,7 @@ struct Setting<'a> {
 struct Case {
     batch: usize,
     point: Point,
-    flops: CountFlops,
+    recording: Record,
 }
 
 /// A loss of the outputs of a model.
@@ -171,7 +180,7 @@ fn of_outputs<M: Module + 'static, B: Batch + 'static, const D: usize>(
     Ok(Case {
         batch: examples,
         point,
-        flops: count(model, batch, run),
+        recording: record(model, batch, run),
     })
 }
 
@@ -189,21 +198,14 @@ fn of_parameters<M: Module + 'static, B: Batch + 'static>(
     Ok(Case {
         batch: 1,
         point,
-        flops: count(model, constants, run),
+        recording: record(model, constants, run),
     })
 }
 
-fn count<M: Module + 'static, B: Batch + 'static>(
+fn record<M: Module + 'static, B: Batch + 'static>(
     model: M,
     batch: B,
     run: impl Fn(&M, &B) -> Evaluated + 'static,
-) -> CountFlops {
-    Box::new(move || {
-        Flops::of(&Recording::new(
-            &model,
-            &batch,
-            LayerBehaviour::Evaluation,
-            &run,
-        )?)
-    })
+) -> Record {
+    Box::new(move || Recording::new(&model, &batch, LayerBehaviour::Evaluation, &run))
 }

@@ -101,3 +101,18 @@ fn matrix_products_are_counted() {
     assert!((1.0..2.5).contains(&flops.ratio()), "{}", flops.ratio());
     assert_eq!(workload("resnet").flops().unwrap(), None);
 }
+
+#[test]
+fn a_point_keeps_a_few_times_what_a_gradient_keeps() {
+    for name in workloads::names() {
+        let workload = workload(name);
+        workload.point().prepare().unwrap();
+        let kept = workload.point().bytes_kept() as f64 / 4.0;
+        let activations = workload.activations().unwrap() as f64;
+        // the quadratic is its own Hessian: nothing is kept
+        assert!(
+            kept <= 4.0 * activations,
+            "{name}: {kept} numbers kept, {activations} by the gradient"
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! A graph cut in two: what some inputs do not change is computed once and kept.
 
 use crate::graph::{Graph, Node, ValueId};
-use crate::op::Op;
+use crate::op::{Binary, Op, Unary};
 use std::collections::HashSet;
 
 /// A graph whose last inputs vary while the others stay.
@@ -39,6 +39,7 @@ impl Split {
             .split_at(graph.outputs.len() - varying_outputs);
         let mut cut = Cut::new(graph, fixed, varying, outputs);
         cut.recompute(|graph, node| is_layout(&node.op) && graph.inputs.contains(&node.inputs[0]));
+        cut.recompute_from_kept();
         if let Keep::Elements(limit) = keep {
             cut.shrink(limit);
         }
@@ -74,6 +75,21 @@ fn is_layout(op: &Op) -> bool {
         op,
         Op::Reshape | Op::Slice(_) | Op::SwapDims(..) | Op::Permute(_) | Op::Expand
     )
+}
+
+/// Cheap operations in a row that are rather computed again than kept.
+const CHAIN: usize = 3;
+
+/// An elementwise operation that costs less than reading its result from memory.
+fn is_cheap(op: &Op) -> bool {
+    match op {
+        Op::Unary(function) => matches!(function, Unary::Neg | Unary::Abs | Unary::Relu),
+        Op::Binary(function) | Op::BinaryScalar(function, _) => {
+            matches!(function, Binary::Add | Binary::Sub | Binary::Mul)
+        }
+        Op::CompareScalar(..) | Op::Compare(_) | Op::Not => true,
+        _ => false,
+    }
 }
 
 /// Which nodes run in the calls.
@@ -182,6 +198,46 @@ impl<'g> Cut<'g> {
         is_layout(&node.op) && before.is_some_and(|before| self.reaches_inputs(before, cheap))
     }
 
+    /// Lets the calls compute what follows from other kept values by a few cheap operations: 1 − h² beside h.
+    fn recompute_from_kept(&mut self) {
+        loop {
+            let frontier = self.frontier();
+            let found = frontier.iter().find_map(|&id| {
+                let mut chain = Vec::new();
+                self.follows(id, &frontier, CHAIN, &mut chain)
+                    .then_some(chain)
+            });
+            match found {
+                Some(chain) => chain.into_iter().for_each(|node| self.take(node)),
+                None => return,
+            }
+        }
+    }
+
+    /// Whether a value follows from others of the frontier by at most `steps` cheap operations in a row, which go into `chain`.
+    fn follows(
+        &self,
+        id: ValueId,
+        frontier: &[ValueId],
+        steps: usize,
+        chain: &mut Vec<usize>,
+    ) -> bool {
+        let Some(place) = self.writer[id].filter(|_| steps > 0) else {
+            return false;
+        };
+        let node = &self.graph.nodes[place];
+        if !is_cheap(&node.op) || self.in_call[place] {
+            return false;
+        }
+        chain.push(place);
+        node.inputs.iter().all(|&input| {
+            !self.by_input[input]
+                || frontier.contains(&input)
+                || self.fixed.contains(&input)
+                || self.follows(input, frontier, steps - 1, chain)
+        })
+    }
+
     fn elements(&self, frontier: &[ValueId]) -> usize {
         let computed = frontier.iter().filter(|&&id| self.writer[id].is_some());
         computed
@@ -222,7 +278,7 @@ impl<'g> Cut<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{Binary, Kind, Unary};
+    use crate::op::Kind;
 
     /// out = exp(x)² · v, with exp(x) a fixed output.
     fn example() -> Graph {
