@@ -79,9 +79,9 @@ impl Execution {
 /// Why an operation cannot be timed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
-    /// The library does not have it.
-    #[error("{0} are not available")]
-    NotAvailable(&'static str),
+    /// The device could not finish its work.
+    #[error("the device failed: {0}")]
+    Device(String),
     /// It makes no sense for the workload, or failed.
     #[error(transparent)]
     Curvature(#[from] CurvatureError),
@@ -90,10 +90,7 @@ pub enum OperationError {
 impl OperationError {
     /// Whether there is nothing to time, in contrast to something that went wrong.
     pub fn is_skip(&self) -> bool {
-        matches!(
-            self,
-            OperationError::NotAvailable(_) | OperationError::Curvature(CurvatureError::NoOutputs)
-        )
+        matches!(self, OperationError::Curvature(CurvatureError::NoOutputs))
     }
 }
 
@@ -104,14 +101,14 @@ pub enum Outcome {
         /// The loss.
         loss: f64,
         /// The gradient `[n]`.
-        gradient: TensorData,
+        gradient: Tensor<1>,
     },
     /// A product `[n]`.
-    Product(TensorData),
+    Product(Tensor<1>),
     /// An estimate of the trace.
     Trace(f64),
     /// An estimate of the diagonal `[n]`.
-    Diagonal(TensorData),
+    Diagonal(Tensor<1>),
 }
 
 impl Outcome {
@@ -141,8 +138,14 @@ impl Outcome {
     }
 }
 
-fn numbers(data: &TensorData) -> Vec<f64> {
-    data.iter::<f64>().collect()
+fn numbers(vector: &Tensor<1>) -> Vec<f64> {
+    ravine_curvature::vector::to_f64(vector)
+}
+
+/// The vector once the device has computed it.
+fn finished(vector: Tensor<1>) -> Result<Tensor<1>, OperationError> {
+    vector.device().sync().map_err(|error| OperationError::Device(error.to_string()))?;
+    Ok(vector)
 }
 
 /// An operation that is ready to be repeated.
@@ -183,7 +186,7 @@ impl<'a> Repeatable<'a> {
         let run: Box<dyn Fn() -> Result<Outcome, OperationError>> = match operation {
             Operation::Trace100 => Box::new(move || trace(operator.as_ref())),
             Operation::Diag100 => Box::new(move || diagonal(operator.as_ref())),
-            _ => Box::new(move || Ok(Outcome::Product(operator.apply(&v)?.into_data()))),
+            _ => Box::new(move || Ok(Outcome::Product(finished(operator.apply(&v)?)?))),
         };
         Ok(Self {
             run,
@@ -222,7 +225,7 @@ fn operator(
 }
 
 fn gradient(point: &Point) -> Result<Outcome, OperationError> {
-    let gradient = point.gradient()?.into_data();
+    let gradient = finished(point.gradient()?)?;
     let loss = point.loss()?;
     Ok(Outcome::Gradient { loss, gradient })
 }
@@ -247,7 +250,8 @@ fn diagonal(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
         });
     })?;
     let sum = sum.expect("there are probe vectors");
-    Ok(Outcome::Diagonal((sum / PROBES as f64).into_data()))
+    let mean = (sum / PROBES as f64).reshape([operator.dim()]);
+    Ok(Outcome::Diagonal(finished(mean)?))
 }
 
 /// z ∘ Az for each probe vector z, a row each, in blocks of the operator's size.
