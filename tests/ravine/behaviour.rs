@@ -150,6 +150,33 @@ fn a_detached_value_counts_as_a_constant() {
 }
 
 #[test]
+fn an_account_names_what_each_pass_removed() {
+    let device = Device::flex();
+    let objective = Objective::of_loss(|model: &TwoLinear, (x, y): &Labelled| {
+        let hidden = activation::tanh(model.first.forward(x.clone()));
+        cross_entropy(model.second.forward(hidden), y)
+    });
+    objective.at(&two(&device), &data_f64(&device)).unwrap();
+    let account = objective.explain();
+    let lines: Vec<&str> = account.lines().collect();
+    let first = lines
+        .iter()
+        .position(|line| line.starts_with("simplified to"));
+    let passes = &lines[first.unwrap() + 1..];
+    for pass in [
+        "  repeated computations: ",
+        "  uniform tensors: ",
+        "  broadcasts: ",
+    ] {
+        let line = passes.iter().find(|line| line.starts_with(pass));
+        let line = line.unwrap_or_else(|| panic!("{pass} is not in\n{account}"));
+        assert!(line.contains(" of the gradient, ") && line.ends_with(" of the product"));
+    }
+    // the maximum of the softmax is a constant and counts as no detached value of the model
+    assert!(!account.contains("detached:"), "{account}");
+}
+
+#[test]
 fn a_value_detached_for_one_reader_only_is_followed() {
     let device = Device::flex();
     // h · detach(h): the gradient is half of that of h²
