@@ -28,7 +28,6 @@ mod record;
 mod simplify;
 mod split;
 mod tape;
-mod transpose;
 
 pub use arrange::arrange;
 pub use batch::{Batch, TensorMap, first_example};
