@@ -144,7 +144,10 @@ fn numbers(vector: &Tensor<1>) -> Vec<f64> {
 
 /// The vector once the device has computed it.
 fn finished(vector: Tensor<1>) -> Result<Tensor<1>, OperationError> {
-    vector.device().sync().map_err(|error| OperationError::Device(error.to_string()))?;
+    vector
+        .device()
+        .sync()
+        .map_err(|error| OperationError::Device(error.to_string()))?;
     Ok(vector)
 }
 

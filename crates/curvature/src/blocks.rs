@@ -12,6 +12,9 @@ const NATIVE_BLOCK: usize = 1 << 18;
 /// Elements of the intermediate values of a block on a device.
 const DEVICE_BLOCK: usize = 1 << 26;
 
+/// Elements of the vectors that are worked on at once: 8 MiB of f32.
+const IN_FLIGHT: usize = 1 << 21;
+
 /// Larger blocks gain nothing.
 const LARGEST_BLOCK: usize = 64;
 
@@ -45,9 +48,19 @@ impl Blocks {
         }
     }
 
-    /// How many members keep all threads busy, in blocks as large as they should be.
+    /// How many members to take at once: whole blocks for all threads, and many of them where members are small, so that threads
+    /// seldom wait for each other.
     pub(crate) fn preferred(&self) -> usize {
-        self.threads() * self.size()
+        let unit = self.threads() * self.size();
+        let inputs = self
+            .varying
+            .iter()
+            .map(|&position| self.graph.inputs[position]);
+        let width: usize = inputs
+            .map(|id| self.graph.values[id].shape.num_elements())
+            .sum();
+        let members = IN_FLIGHT / width.max(1);
+        (members / unit).max(1) * unit
     }
 
     fn threads(&self) -> usize {

@@ -53,6 +53,8 @@ enum Data {
 #[derive(Clone, Debug)]
 enum Numbers<T> {
     Owned(Vec<T>),
+    /// Some of the numbers of another.
+    Part(Arc<Numbers<T>>, Range<usize>),
     /// The memory of a tensor that nobody changes while it is held.
     #[cfg(feature = "flex")]
     Flex(FlexTensor),
@@ -69,6 +71,7 @@ impl<T: Number> Numbers<T> {
     fn as_slice(&self) -> &[T] {
         match self {
             Self::Owned(numbers) => numbers,
+            Self::Part(whole, range) => &whole.as_slice()[range.clone()],
             #[cfg(feature = "flex")]
             Self::Flex(tensor) => {
                 let start = tensor.layout().start_offset();
@@ -142,8 +145,8 @@ impl Array {
         value.shape[0] = range.len();
         let elements = range.start * width..range.end * width;
         let data = match &self.data {
-            Data::F32(numbers) => Data::F32(Numbers::owned(numbers.as_slice()[elements].to_vec())),
-            Data::F64(numbers) => Data::F64(Numbers::owned(numbers.as_slice()[elements].to_vec())),
+            Data::F32(numbers) => Data::F32(Arc::new(Numbers::Part(numbers.clone(), elements))),
+            Data::F64(numbers) => Data::F64(Arc::new(Numbers::Part(numbers.clone(), elements))),
             Data::Device(tensor) => Data::Device(rows(tensor.clone(), value.kind, range)),
         };
         Self { value, data }
