@@ -20,7 +20,11 @@ pub fn report(lines: &[Line], statistic: Statistic) -> String {
     let mut text = "### Machine and versions\n\n".to_string();
     for line in lines {
         if let Line::Provenance { provenance } = line {
-            text += &provenance.to_markdown();
+            let described = provenance.to_markdown();
+            // an interrupted comparison says once where it goes on
+            if !text.contains(&described) {
+                text += &described;
+            }
         }
     }
     text += &format!("- {}\n", rounds.described());

@@ -27,7 +27,7 @@ pub enum Execution {
 impl Execution {
     /// The faster of the two for a device: native for Flex, whose tensors live in this machine's memory; else the device itself.
     pub fn best_for(device: &Device) -> Self {
-        // Burn tells a device's backend by this text only when the backend's feature is not known at compile time
+        // the device's text is the only word on its backend that Burn gives without that backend's Cargo feature
         match format!("{device:?}").starts_with("Device<Flex") {
             true => Self::Native,
             false => Self::Device,
