@@ -3,5 +3,6 @@
 mod behaviour;
 mod conformance;
 mod examples;
+mod gauss_newton;
 mod reference;
 mod support;

@@ -41,7 +41,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
     ///
     /// # Errors
     ///
-    /// As [`Objective::at`].
+    /// As [`Objective::at`]; [`CurvatureError::Argument`] for a batch without examples.
     ///
     /// # References
     ///
@@ -68,6 +68,13 @@ impl<M: Module, B: Batch> Objective<M, B> {
     /// ```
     pub fn per_example(&self, model: &M, batch: &B) -> Result<PerExample, CurvatureError> {
         let count = batch.examples();
+        if count == 0 {
+            return Err(CurvatureError::Argument {
+                name: "the number of examples of the batch",
+                value: 0.0,
+                requirement: "at least one is needed",
+            });
+        }
         let one = first_example(batch);
         let tensors = ModuleTensors::read(model)?;
         let engine = self.engine(model, &tensors, &one)?;

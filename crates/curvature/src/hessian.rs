@@ -81,7 +81,7 @@ impl LinearOperator for Hessian {
 
     fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
         if self.method == HvpMethod::Tape {
-            return row_by_row(&|v: &Tensor<1>| self.by_tape(v), vs);
+            return row_by_row(&|v: &Tensor<1>| self.apply(v), vs);
         }
         let shared = self.point.shared_by_hessian()?;
         self.point.block(self.point.engine().hessian()?, shared, vs)

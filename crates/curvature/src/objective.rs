@@ -151,6 +151,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
     /// What to do with parameters that the loss does not depend on; zeros and a warning by default.
     pub fn unreached(mut self, unreached: Unreached) -> Self {
         self.unreached = unreached;
+        self.forget();
         self
     }
 

@@ -67,6 +67,9 @@ pub(crate) fn row_by_row(
     vs: &Tensor<2>,
 ) -> Result<Tensor<2>, CurvatureError> {
     let [count, dim] = vs.dims();
+    if count == 0 {
+        return Ok(vs.clone());
+    }
     let rows = (0..count)
         .map(|row| {
             let v = vs.clone().slice([row..row + 1, 0..dim]).reshape([dim]);

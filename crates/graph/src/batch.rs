@@ -32,7 +32,8 @@ impl<'a> TensorMap<'a> {
 /// Tensors that a loss is evaluated on, with the number of examples that they hold.
 ///
 /// [`map`](Batch::map) must hand **every** tensor to the map, always in the same order, and rebuild the batch from the
-/// results: so a recording finds its inputs. What is not a tensor (numbers, names) is copied.
+/// results: so a recording finds its inputs. What is not a tensor (numbers, names) is copied, and its value is part of the
+/// recording: a number that changes from batch to batch belongs into a tensor.
 ///
 /// ```
 /// use burn::prelude::*;

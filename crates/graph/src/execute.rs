@@ -21,6 +21,9 @@ pub enum Execution {
     /// The operations of the device, one after the other: every device, the GPU included.
     Device,
     /// Ravine's own kernels on this machine's processor: fused, with reused buffers and threads where they help.
+    ///
+    /// Integers are numbers of the evaluation's dtype: exact up to 2²⁴ in f32 and 2⁵³ in f64. Larger ones that are handed in are
+    /// refused; those that a graph computes or holds as constants must stay below.
     Native,
 }
 
@@ -322,7 +325,8 @@ impl Executable {
     ///
     /// # Errors
     ///
-    /// [`GraphError::Shape`] for an input of another shape, [`GraphError::Evaluation`] if an operation fails.
+    /// [`GraphError::Shape`] for an input of another shape, [`GraphError::Integer`] for an integer that is too large,
+    /// [`GraphError::Evaluation`] if an operation fails.
     pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, GraphError> {
         self.run_on(inputs, rayon::current_num_threads())
     }
@@ -450,15 +454,17 @@ fn read<T: Number>(tensor: DispatchTensor) -> Result<Numbers<T>, GraphError> {
         }
         Kind::Int => {
             let data = Tensor::<1, Int>::from_dispatch(tensor).into_data();
-            let numbers: Vec<T> = crate::native::numbers(&data);
-            let large = numbers.iter().find(|x| x.wide().abs() > T::LARGEST_INTEGER);
+            // before they are rounded
+            let large = data
+                .iter::<i64>()
+                .find(|x| x.unsigned_abs() > T::LARGEST_INTEGER as u64);
             if let Some(x) = large {
                 return Err(GraphError::Integer {
-                    value: x.wide(),
+                    value: x as f64,
                     limit: T::LARGEST_INTEGER,
                 });
             }
-            numbers
+            crate::native::numbers(&data)
         }
     };
     Ok(Numbers::Owned(numbers))

@@ -45,7 +45,7 @@ impl GaussNewton {
             Derivative::OfProducts(0..parameters),
         )?;
         let jacobian = at_zero(results(tangent, parameters..parameters + 1), count);
-        let loss_hessian = loss_hessian(forward)?;
+        let loss_hessian = loss_hessian(forward, parameters)?;
         let transposed_jacobian = simplify(transposed_jacobian.without_detach());
         let jacobian = simplify(jacobian.without_detach());
         let product = compose(&jacobian, &loss_hessian, &transposed_jacobian, parameters);
@@ -76,7 +76,7 @@ fn results(mut graph: Graph, outputs: std::ops::Range<usize>) -> Graph {
 }
 
 /// H_L w by double backward of the part of the forward pass between outputs and loss.
-fn loss_hessian(forward: &Graph) -> Result<Graph, GraphError> {
+fn loss_hessian(forward: &Graph, parameters: usize) -> Result<Graph, GraphError> {
     let count = forward.inputs.len();
     let (loss, outputs) = (forward.outputs[0], forward.outputs[1]);
     let mut head = forward.clone();
@@ -93,6 +93,15 @@ fn loss_hessian(forward: &Graph) -> Result<Graph, GraphError> {
     head.inputs.push(variable);
     head.outputs = vec![if loss == outputs { variable } else { loss }];
     let head = head.without_dead_code();
+    let parameters = &head.inputs[..parameters];
+    if head.dependent_on(parameters)[head.outputs[0]] {
+        return Err(GraphError::NotTwiceDifferentiable {
+            operation: "loss".to_string(),
+            place: "between outputs and loss".to_string(),
+            reason: "the loss reads the model past its outputs, so that it has no Hessian by them"
+                .to_string(),
+        });
+    }
     let gradient = results(differentiate(&head, &[count], Derivative::OfLoss)?, 1..2);
     let product = differentiate(&gradient, &[count], Derivative::OfProducts(0..1))?;
     // the outputs are computed by the forward pass again, in place of the variable

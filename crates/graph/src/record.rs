@@ -60,6 +60,8 @@ pub struct Recording {
     gradient_report: Report,
     product: OnceLock<Result<(Graph, Report), String>>,
     gauss_newton: OnceLock<Result<GaussNewton, String>>,
+    /// The forward pass as it was captured: there the loss reads nothing but the outputs, which simplification may look through.
+    captured_forward: Graph,
     /// How many inputs are parameters, fixed floats and batch tensors.
     counts: Counts,
     random: Vec<RandomInput>,
@@ -140,6 +142,7 @@ impl Recording {
         let captured_operations = captured.graph.nodes.len();
         let mut forward = captured.graph.clone();
         forward.outputs.truncate(heads);
+        let captured_forward = forward.clone().without_dead_code();
         let forward = with_shifts_detached(simplify(forward));
         let loss = &forward.values[forward.outputs[0]].shape;
         if loss.num_elements() != 1 {
@@ -158,6 +161,7 @@ impl Recording {
             gradient_report,
             product: OnceLock::new(),
             gauss_newton: OnceLock::new(),
+            captured_forward,
             counts,
             random: captured.random,
             has_outputs: captured.has_outputs,
@@ -226,8 +230,12 @@ impl Recording {
         let recorded = self.gauss_newton.get_or_init(|| {
             let span = tracing::debug_span!("record Gauss-Newton products");
             let _entered = span.enter();
-            GaussNewton::record(&self.forward, self.counts.parameters)
-                .map_err(|error| error.to_string())
+            let forward = match self.detached.is_empty() {
+                true => &self.captured_forward,
+                // with the marks of what is detached
+                false => &self.forward,
+            };
+            GaussNewton::record(forward, self.counts.parameters).map_err(|error| error.to_string())
         });
         second_order(recorded, "outputs").map(Some)
     }

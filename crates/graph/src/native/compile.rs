@@ -426,6 +426,14 @@ impl<'g, T: Number> Compiler<'g, T> {
     // ---- nodes ----
 
     fn node(&mut self, index: usize, node: &Node) {
+        let empty = |&id: &ValueId| self.graph.values[id].shape.num_elements() == 0;
+        if node.outputs.iter().all(empty) {
+            // nothing to compute
+            for &id in &node.outputs {
+                self.places[id] = Place::Uniform(0.0);
+            }
+            return;
+        }
         if let Some(factors) = self.sums.remove(&index) {
             self.product(node.outputs[0], &factors);
             return;
@@ -520,11 +528,14 @@ impl<'g, T: Number> Compiler<'g, T> {
             sources.push(Source::of(&self.contiguous(id)));
             inputs.push(described(self.graph.values[id].kind, self.dims(id)));
         }
-        let targets = node
-            .outputs
-            .iter()
-            .map(|&id| self.target(id, &sources))
-            .collect();
+        let mut taken = sources.clone();
+        let mut targets = Vec::new();
+        for &id in &node.outputs {
+            let target = self.target(id, &taken);
+            // two results in one concatenation cannot be written by one step
+            taken.push(Source::whole(Base::Buffer(target.buffer)));
+            targets.push(target);
+        }
         let outputs = node
             .outputs
             .iter()

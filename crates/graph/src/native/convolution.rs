@@ -139,6 +139,9 @@ impl Convolution {
             }
             return;
         }
+        if count == 0 {
+            return out.fill(T::default());
+        }
         let mut columns = vec![T::default(); self.window() * self.places()];
         let size = self.filters * self.window();
         for example in first..first + count {

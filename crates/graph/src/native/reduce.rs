@@ -51,8 +51,8 @@ impl Reduction {
                 #[inline(always)]
                 |a, b| -larger(-a, -b),
             ),
-            Reduce::Any => self.fold(x, out, |a, b| truth(a != zero || b != zero)),
-            Reduce::All => self.fold(x, out, |a, b| truth(a != zero && b != zero)),
+            Reduce::Any => self.truths(x, out, zero, |a, b| a || b),
+            Reduce::All => self.truths(x, out, T::of(1.0), |a, b| a && b),
             Reduce::ArgMax => self.positions(x, out, |a, b| a > b),
             Reduce::ArgMin => self.positions(x, out, |a, b| a < b),
         }
@@ -60,6 +60,9 @@ impl Reduction {
 
     #[inline(always)]
     fn sum<T: Number>(&self, x: &[T], out: &mut [T]) {
+        if self.length == 0 {
+            return out.fill(T::of(0.0));
+        }
         if self.inner == 1 {
             let short = self.length <= SHORT;
             for (row, out) in x.chunks_exact(self.length.max(1)).zip(out) {
@@ -94,6 +97,20 @@ impl Reduction {
             for row in x[self.inner..].chunks_exact(self.inner) {
                 for (out, &x) in out.iter_mut().zip(row) {
                     *out = f(*out, x);
+                }
+            }
+        }
+    }
+
+    /// Truths from `start` on: a single number counts as a truth as well.
+    fn truths<T: Number>(&self, x: &[T], out: &mut [T], start: T, f: impl Fn(bool, bool) -> bool) {
+        let zero = T::of(0.0);
+        let block = self.length * self.inner;
+        out.fill(start);
+        for (outer, out) in out.chunks_exact_mut(self.inner).enumerate() {
+            for row in x[outer * block..(outer + 1) * block].chunks_exact(self.inner) {
+                for (out, &x) in out.iter_mut().zip(row) {
+                    *out = truth(f(*out != zero, x != zero));
                 }
             }
         }

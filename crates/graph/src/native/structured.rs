@@ -8,7 +8,7 @@ use super::reduce::Reduction;
 use super::step::{Action, Base, Source, Target};
 use super::view::View;
 use crate::graph::{Node, ValueId};
-use crate::op::{Op, Reduce};
+use crate::op::{Kind, Op, Reduce};
 use burn::tensor::{IndexingUpdateOp, Slice};
 use burn_ir::PadModeIr;
 
@@ -18,6 +18,12 @@ impl<T: Number> Compiler<'_, T> {
         let out = node.outputs[0];
         match &node.op {
             Op::Reduce(Reduce::ArgMax | Reduce::ArgMin) => return false,
+            // a division of integers, which rounds
+            Op::Reduce(Reduce::Mean) | Op::ReduceDim(Reduce::Mean, _)
+                if self.graph.values[out].kind == Kind::Int =>
+            {
+                return false;
+            }
             Op::Reduce(function) => {
                 let length = self.dims(node.inputs[0]).iter().product();
                 self.reduce(node.inputs[0], out, *function, [1, length, 1]);

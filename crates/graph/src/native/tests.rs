@@ -155,3 +155,71 @@ fn every_operation_joins_a_chain() {
         assert_close(&name, &found, &expected, 1e-12);
     }
 }
+
+#[test]
+fn means_of_integers_and_truths_of_single_numbers_are_the_devices() {
+    let reduced = |op: Op, kind: Kind, dims: [usize; 2], out: [usize; 2], data: TensorData| {
+        let mut graph = Graph::default();
+        let x = graph.input(kind, dims);
+        let result = match op {
+            Op::ReduceDim(crate::op::Reduce::Any, _) => Kind::Bool,
+            _ => kind,
+        };
+        let reduced = graph.push(op.clone(), [x], result, out);
+        let float = graph.push(Op::Cast, [reduced], Kind::Float, out);
+        graph.outputs = vec![float];
+        let expected = run(
+            &graph,
+            std::slice::from_ref(&data),
+            FloatDType::F64,
+            Execution::Device,
+        );
+        let found = run(&graph, &[data], FloatDType::F64, Execution::Native);
+        assert_eq!(found, expected, "{}", op.name());
+    };
+    let whole = TensorData::new(vec![1i64, 2], [1, 2]);
+    let mean = Op::ReduceDim(crate::op::Reduce::Mean, 1);
+    reduced(mean, Kind::Int, [1, 2], [1, 1], whole);
+    let numbers = TensorData::new(vec![5.0f64, 0.0, 2.0], [3, 1]);
+    let any = Op::ReduceDim(crate::op::Reduce::Any, 1);
+    reduced(any, Kind::Float, [3, 1], [3, 1], numbers);
+}
+
+#[test]
+fn two_results_of_one_operation_in_one_concatenation() {
+    let mut graph = Graph::default();
+    let x = graph.input(Kind::Float, [4]);
+    let values = graph.value(Kind::Float, [4]);
+    let places = graph.value(Kind::Int, [4]);
+    graph.nodes.push(crate::graph::Node {
+        op: Op::SortWithIndices {
+            dim: 0,
+            descending: false,
+        },
+        inputs: vec![x],
+        outputs: vec![values, places],
+    });
+    let floats = graph.push(Op::Cast, [places], Kind::Float, [4]);
+    let both = graph.push(Op::Cat { dim: 0 }, [values, floats], Kind::Float, [8]);
+    graph.outputs = vec![both];
+    let data = TensorData::new(vec![3.0f64, 1.0, 2.0, 0.0], [4]);
+    let found = run(&graph, &[data], FloatDType::F64, Execution::Native);
+    assert_eq!(found, [[0.0, 1.0, 2.0, 3.0, 3.0, 1.0, 2.0, 0.0]]);
+}
+
+#[test]
+fn an_empty_sum_is_zero() {
+    let mut graph = Graph::default();
+    let x = graph.input(Kind::Float, [3, 0]);
+    let sum = graph.push(
+        Op::ReduceDim(crate::op::Reduce::Sum, 1),
+        [x],
+        Kind::Float,
+        [3, 1],
+    );
+    let double = graph.push(Op::Unary(Unary::Exp), [x], Kind::Float, [3, 0]);
+    graph.outputs = vec![sum, double];
+    let data = TensorData::new(Vec::<f64>::new(), [3, 0]);
+    let found = run(&graph, &[data], FloatDType::F64, Execution::Native);
+    assert_eq!(found, [vec![0.0; 3], vec![]]);
+}

@@ -57,9 +57,11 @@ fn of_expansion(rewriter: &mut Rewriter, node: &Node, before: &Node) -> Option<V
             if rewriter.dims(small).len() != rewriter.dims(large).len() {
                 return None;
             }
-            rewriter.dims(large)[*dim] / rewriter.dims(small)[*dim]
+            rewriter.dims(large)[*dim].checked_div(rewriter.dims(small)[*dim])?
         }
-        _ => rewriter.elements(large) / rewriter.elements(small),
+        _ => rewriter
+            .elements(large)
+            .checked_div(rewriter.elements(small))?,
     };
     let mut sum = reduce(rewriter, &node.op, small);
     if is_sum(&node.op) && repeats != 1 {

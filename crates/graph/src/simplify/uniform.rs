@@ -46,8 +46,10 @@ fn result(rewriter: &Rewriter, node: &Node) -> Option<f64> {
         Op::BinaryScalar(function, scalar) => binary(*function, of(0)?, scalar.elem()),
         Op::Binary(function) => binary(*function, of(0)?, of(1)?),
         Op::Reduce(function) | Op::ReduceDim(function, _) => {
-            let repeats = rewriter.elements(node.inputs[0]) / rewriter.elements(node.outputs[0]);
-            reduce(*function, of(0)?, repeats)
+            let number = of(0)?;
+            let results = rewriter.elements(node.outputs[0]);
+            let repeats = rewriter.elements(node.inputs[0]).checked_div(results)?;
+            reduce(*function, number, repeats)
         }
         Op::Cat { .. } => same(&(0..node.inputs.len()).collect::<Vec<_>>()),
         Op::SliceAssign(_) => same(&[0, 1]),
