@@ -2,7 +2,7 @@ use crate::blocks::Blocks;
 use crate::engine::Engine;
 use crate::error::CurvatureError;
 use crate::layout::ParameterLayout;
-use crate::objective::{Mode, Objective};
+use crate::objective::Objective;
 use crate::seed::Seed;
 use burn::module::Module;
 use burn::prelude::Tensor;
@@ -28,7 +28,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
     ///
     /// Row i is the gradient of the loss of a batch that holds example i alone. So the rows of a mean loss have the gradient of the
     /// batch as their mean, those of a sum as their sum. The examples of a tensor of the batch lie along its first dimension; a tensor
-    /// with another first length than [`Batch::examples`] is shared by all of them. In [`Mode::Training`] each example has dropout masks of
+    /// with another first length than [`Batch::examples`] is shared by all of them. In [`Mode::Training`](crate::Mode::Training) each example has dropout masks of
     /// its own, and batch norm sees one example.
     ///
     /// # Shapes
@@ -78,11 +78,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
         let one = first_example(batch);
         let tensors = ModuleTensors::read(model)?;
         let engine = self.engine(model, &tensors, &one)?;
-        let seed = match self.mode {
-            Mode::Evaluation => Seed::new(0),
-            Mode::Training { seed } => seed,
-        };
-        let inputs = Inputs::of(&engine, &tensors, batch, count, seed)?;
+        let inputs = Inputs::of(&engine, &tensors, batch, count, self.mode.seed())?;
         let blocks = Blocks::new(engine.gradient()?, inputs.varying(), engine.settings());
         let mut outputs = blocks.run(count, |range| inputs.of_range(range))?;
         let gradients = outputs.pop().expect("the last output is the gradient");

@@ -26,6 +26,16 @@ pub enum Mode {
     },
 }
 
+impl Mode {
+    /// Where masks come from; in evaluation there are none.
+    pub(crate) fn seed(self) -> Seed {
+        match self {
+            Self::Evaluation => Seed::new(0),
+            Self::Training { seed } => seed,
+        }
+    }
+}
+
 /// In which dtype loss, gradient and products are evaluated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -185,11 +195,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
     ///
     /// [`CurvatureError::Graph`] if the closures cannot be recorded or differentiated, [`CurvatureError::Unreached`] in strict mode.
     pub fn at(&self, model: &M, batch: &B) -> Result<Point, CurvatureError> {
-        let seed = match self.mode {
-            Mode::Evaluation => Seed::new(0),
-            Mode::Training { seed } => seed,
-        };
-        self.at_with_seed(model, batch, seed)
+        self.at_with_seed(model, batch, self.mode.seed())
     }
 
     /// As [`at`](Objective::at), with dropout masks and noise from this seed instead of the mode's.

@@ -107,6 +107,15 @@ pub(crate) fn rows(tensor: DispatchTensor, kind: Kind, range: Range<usize>) -> D
     }
 }
 
+/// Tensors one after the other along the first dimension.
+pub(crate) fn stacked(tensors: Vec<DispatchTensor>, kind: Kind) -> DispatchTensor {
+    match kind {
+        Kind::Float => Dispatch::float_cat(tensors, 0),
+        Kind::Int => Dispatch::int_cat(tensors, 0),
+        Kind::Bool => Dispatch::bool_cat(tensors, 0),
+    }
+}
+
 impl Batch for () {
     fn examples(&self) -> usize {
         1

@@ -1,6 +1,6 @@
 //! Graphs made ready to run, on a device of Burn or natively on the processor.
 
-use crate::batch::rows;
+use crate::batch::{rows, stacked};
 use crate::device::DeviceProgram;
 use crate::error::{GraphError, panic_message};
 use crate::evaluate::{Target, kind_of};
@@ -201,11 +201,7 @@ impl Array {
             }
         }
         let data = match (tensors.is_empty(), f32s.is_empty()) {
-            (false, _) => Data::Device(match value.kind {
-                Kind::Float => Dispatch::float_cat(tensors, 0),
-                Kind::Int => Dispatch::int_cat(tensors, 0),
-                Kind::Bool => Dispatch::bool_cat(tensors, 0),
-            }),
+            (false, _) => Data::Device(stacked(tensors, value.kind)),
             (true, false) => Data::F32(Numbers::owned(f32s)),
             (true, true) => Data::F64(Numbers::owned(f64s)),
         };

@@ -1,6 +1,6 @@
 //! A user's model and loss, recorded with its derivatives.
 
-use crate::batch::{Batch, TensorMap};
+use crate::batch::{Batch, TensorMap, rows, stacked};
 use crate::capture::{AutodiffCapture, capture_id, plain, record_scope, untracked_leaf};
 use crate::differentiate::{Derivative, differentiate};
 use crate::error::GraphError;
@@ -490,9 +490,6 @@ fn rolled<B: Batch>(batch: &B) -> B {
 }
 
 fn roll_rows(tensor: DispatchTensor, places: usize) -> DispatchTensor {
-    use burn::backend::Dispatch;
-    use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
-    use burn::tensor::Slice;
     let shape = tensor.shape();
     let kind = kind_of(tensor.dtype());
     if shape.num_dims() == 0 || shape[0] < 2 {
@@ -502,43 +499,14 @@ fn roll_rows(tensor: DispatchTensor, places: usize) -> DispatchTensor {
         };
     }
     let cut = places % shape[0];
-    let range = |start: usize, end: usize| {
-        let mut ranges = vec![Slice::new(start as isize, Some(end as isize), 1)];
-        ranges.extend(
-            shape
-                .iter()
-                .skip(1)
-                .map(|&d| Slice::new(0, Some(d as isize), 1)),
-        );
-        ranges
-    };
-    let (head, tail) = (range(0, cut), range(cut, shape[0]));
     if cut == 0 {
         return tensor;
     }
-    match kind {
-        Kind::Float => Dispatch::float_cat(
-            vec![
-                Dispatch::float_slice(tensor.clone(), &tail),
-                Dispatch::float_slice(tensor, &head),
-            ],
-            0,
-        ),
-        Kind::Int => Dispatch::int_cat(
-            vec![
-                Dispatch::int_slice(tensor.clone(), &tail),
-                Dispatch::int_slice(tensor, &head),
-            ],
-            0,
-        ),
-        Kind::Bool => Dispatch::bool_cat(
-            vec![
-                Dispatch::bool_slice(tensor.clone(), &tail),
-                Dispatch::bool_slice(tensor, &head),
-            ],
-            0,
-        ),
-    }
+    let (head, tail) = (
+        rows(tensor.clone(), kind, 0..cut),
+        rows(tensor, kind, cut..shape[0]),
+    );
+    stacked(vec![tail, head], kind)
 }
 
 /// Two recordings at different values must be the same computation with the same constants.

@@ -353,6 +353,15 @@ impl<'g, T: Number> Compiler<'g, T> {
         self.copy(stored, buffer, 0)
     }
 
+    fn reshaped_copy(&mut self, stored: &Stored, dims: &[usize]) -> Place {
+        let copy = self.copied(stored);
+        let view = copy.view.reshape(dims);
+        Place::Stored(Stored {
+            base: copy.base,
+            view: view.expect("contiguous memory has every shape"),
+        })
+    }
+
     fn copy(&mut self, stored: &Stored, buffer: usize, offset: usize) -> Stored {
         let kernel = Group::copy(&stored.view);
         let target = Target {
@@ -480,17 +489,7 @@ impl<'g, T: Number> Compiler<'g, T> {
         let moved = match &node.op {
             Op::Reshape => match view.reshape(out) {
                 Some(view) => view,
-                None => {
-                    let copy = self.copied(&stored);
-                    let view = copy
-                        .view
-                        .reshape(out)
-                        .expect("contiguous memory has every shape");
-                    return Some(Place::Stored(Stored {
-                        base: copy.base,
-                        view,
-                    }));
-                }
+                None => return Some(self.reshaped_copy(&stored, out)),
             },
             Op::Expand => view.expand(out),
             Op::SwapDims(a, b) => view.swap(*a, *b),
@@ -503,15 +502,7 @@ impl<'g, T: Number> Compiler<'g, T> {
                     base: stored.base,
                     view: view.repeat(*dim, *times),
                 };
-                let copy = self.copied(&repeated);
-                let view = copy
-                    .view
-                    .reshape(out)
-                    .expect("contiguous memory has every shape");
-                return Some(Place::Stored(Stored {
-                    base: copy.base,
-                    view,
-                }));
+                return Some(self.reshaped_copy(&repeated, out));
             }
             _ => return None,
         };

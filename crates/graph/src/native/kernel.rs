@@ -215,7 +215,7 @@ impl<T: Number> Kernel<T> {
             *start = match (self.walk, self.dims.split_last()) {
                 (Walk::Rows, Some((&inner, outer))) => {
                     let column = (first % inner) as isize * view.strides[outer.len()];
-                    (place(view, outer, first / inner) + column) as usize
+                    (view.row(outer, first / inner) + column) as usize
                 }
                 _ => view.offset + first,
             };
@@ -362,7 +362,7 @@ fn load<T: Number>(out: &mut [T], first: usize, data: &[T], view: &View, dims: &
     let mut done = 0;
     while done < out.len() {
         let length = (inner - column).min(out.len() - done);
-        let start = place(view, outer, row) + column as isize * stride;
+        let start = view.row(outer, row) + column as isize * stride;
         let piece = &mut out[done..done + length];
         match stride {
             0 => piece.fill(data[start as usize]),
@@ -376,17 +376,6 @@ fn load<T: Number>(out: &mut [T], first: usize, data: &[T], view: &View, dims: &
         done += length;
         (row, column) = (row + 1, 0);
     }
-}
-
-/// Where row number `row` of the outer dimensions starts.
-#[inline(always)]
-fn place(view: &View, outer: &[usize], mut row: usize) -> isize {
-    let mut start = view.offset as isize;
-    for (dim, &length) in outer.iter().enumerate().rev() {
-        start += (row % length) as isize * view.strides[dim];
-        row /= length;
-    }
-    start
 }
 
 #[inline(always)]

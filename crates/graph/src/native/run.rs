@@ -290,7 +290,10 @@ fn assign<T: Number>(x: &[T], source: &View, place: &View, out: &mut [T]) {
     let step = |view: &View| view.strides.get(outer.len()).copied().unwrap_or(1);
     let (from_step, to_step) = (step(&source), step(&place));
     for row in 0..rows {
-        let (from, to) = (start(&source, outer, row), start(&place, outer, row));
+        let (from, to) = (
+            source.row(outer, row) as usize,
+            place.row(outer, row) as usize,
+        );
         if from_step == 1 && to_step == 1 {
             out[to..to + inner].copy_from_slice(&x[from..from + inner]);
             continue;
@@ -300,15 +303,6 @@ fn assign<T: Number>(x: &[T], source: &View, place: &View, out: &mut [T]) {
             out[to] = x[(from as isize + index * from_step) as usize];
         }
     }
-}
-
-fn start(view: &View, outer: &[usize], mut row: usize) -> usize {
-    let mut start = view.offset as isize;
-    for (dim, &length) in outer.iter().enumerate().rev() {
-        start += (row % length) as isize * view.strides[dim];
-        row /= length;
-    }
-    start as usize
 }
 
 /// Numbers as data of a kind.

@@ -40,6 +40,17 @@ impl View {
         all.all(|((&dim, &stride), expected)| dim <= 1 || stride == expected)
     }
 
+    /// Where row number `row` of the outer dimensions starts.
+    #[inline(always)]
+    pub(crate) fn row(&self, outer: &[usize], mut row: usize) -> isize {
+        let mut start = self.offset as isize;
+        for (dim, &length) in outer.iter().enumerate().rev() {
+            start += (row % length) as isize * self.strides[dim];
+            row /= length;
+        }
+        start
+    }
+
     pub(crate) fn permute(&self, axes: &[usize]) -> Self {
         Self {
             offset: self.offset,
