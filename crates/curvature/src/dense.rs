@@ -1,6 +1,8 @@
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
 use crate::vector::{from_f64, to_f64};
+use burn::prelude::{Device, Tensor};
+use burn::tensor::DType;
 use faer::linalg::solvers::SelfAdjointEigen;
 use faer::{Mat, Side};
 
@@ -41,6 +43,48 @@ impl Eigen {
             }
         }
         result
+    }
+}
+
+/// A dense symmetric matrix on a device, made by [`DenseSymmetric::operator`].
+#[derive(Clone, Debug)]
+pub struct DenseOperator {
+    rows: Tensor<2>,
+}
+
+impl LinearOperator for DenseOperator {
+    fn dim(&self) -> usize {
+        self.rows.dims()[0]
+    }
+
+    fn device(&self) -> Device {
+        self.rows.device()
+    }
+
+    fn dtype(&self) -> DType {
+        self.rows.dtype()
+    }
+
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
+        let found = v.dims()[0];
+        let product = self.apply_block(&v.clone().reshape([1, found]))?;
+        Ok(product.reshape([found]))
+    }
+
+    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        let (expected, found) = (self.dim(), vs.dims()[1]);
+        if found != expected {
+            return Err(CurvatureError::Dimension {
+                what: "a vector for a dense matrix",
+                expected,
+                found,
+            });
+        }
+        Ok(vs.clone().cast(self.dtype()).matmul(self.rows.clone()))
+    }
+
+    fn block_size(&self) -> usize {
+        32
     }
 }
 
@@ -133,6 +177,16 @@ impl DenseSymmetric {
     /// The matrix.
     pub fn matrix(&self) -> &Mat<f64> {
         &self.matrix
+    }
+
+    /// The matrix as an operator on a device; products are rounded to its dtype.
+    pub fn operator(&self, device: &Device, dtype: DType) -> DenseOperator {
+        let n = self.dim();
+        let entries = (0..n * n).map(|index| self.matrix[(index / n, index % n)]);
+        let entries: Vec<f64> = entries.collect();
+        DenseOperator {
+            rows: from_f64(&entries, device, dtype).reshape([n, n]),
+        }
     }
 
     /// ‖A − Aᵀ‖ / ‖A‖ (Frobenius) before symmetrisation: rounding, or a sign that the operator is not symmetric.

@@ -43,6 +43,7 @@ mod cg;
 mod dense;
 mod engine;
 mod error;
+mod estimate;
 mod examples;
 mod explain;
 mod gauss_newton;
@@ -54,14 +55,18 @@ mod objective;
 mod operator;
 mod point;
 mod products;
+mod progress;
 mod seed;
+#[cfg(test)]
+mod test_operators;
 pub mod vector;
 
 pub use cg::{
     CgEnding, CgOptions, CgProgress, CgResult, conjugate_gradient, conjugate_gradient_observed,
 };
-pub use dense::{DENSE_LIMIT, DenseSymmetric, Eigen, dense, dense_up_to};
+pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use error::CurvatureError;
+pub use estimate::Estimate;
 pub use examples::PerExample;
 pub use gauss_newton::GaussNewton;
 pub use hessian::{Hessian, HvpMethod};
@@ -69,8 +74,9 @@ pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which
 pub use layout::{LayoutEntry, ParameterLayout};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Unreached};
-pub use operator::{Damped, Definiteness, LinearOperator};
+pub use operator::{Damped, Definiteness, LinearMap, LinearOperator};
 pub use point::Point;
+pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};

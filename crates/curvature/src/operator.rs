@@ -61,6 +61,45 @@ pub trait LinearOperator {
     }
 }
 
+/// A linear map between flat vectors of two spaces, known by its products and those of its transpose.
+///
+/// A Jacobian is one; least-squares solvers take `&dyn LinearMap`.
+pub trait LinearMap {
+    /// Length of the results.
+    fn rows(&self) -> usize;
+
+    /// Length of the vectors that it is applied to.
+    fn columns(&self) -> usize;
+
+    /// Where the products are computed.
+    fn device(&self) -> Device;
+
+    /// The dtype of the products.
+    fn dtype(&self) -> DType;
+
+    /// The product A v.
+    ///
+    /// # Shapes
+    ///
+    /// `v` `[columns]`, the result `[rows]`.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Dimension`] for a vector of another length; what the computation behind it reports.
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError>;
+
+    /// The product Aᵀ u.
+    ///
+    /// # Shapes
+    ///
+    /// `u` `[rows]`, the result `[columns]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](LinearMap::apply).
+    fn apply_transposed(&self, u: &Tensor<1>) -> Result<Tensor<1>, CurvatureError>;
+}
+
 /// One product after the other.
 pub(crate) fn row_by_row(
     apply: &dyn Fn(&Tensor<1>) -> Result<Tensor<1>, CurvatureError>,
