@@ -31,6 +31,7 @@ pub(crate) struct Engine {
     jacobian: OnceLock<Products>,
     transposed_jacobian: OnceLock<Products>,
     loss_hessian: OnceLock<Products>,
+    loss_gradient: OnceLock<Executable>,
 }
 
 /// How graphs are evaluated.
@@ -60,6 +61,7 @@ impl Engine {
             jacobian: OnceLock::new(),
             transposed_jacobian: OnceLock::new(),
             loss_hessian: OnceLock::new(),
+            loss_gradient: OnceLock::new(),
         }
     }
 
@@ -153,6 +155,15 @@ impl Engine {
         let recorded = self.recorded_gauss_newton()?;
         Ok(get_or_try(&self.loss_hessian, || {
             self.products(recorded.loss_hessian.clone(), self.parameters())
+        })?)
+    }
+
+    /// ∂L/∂outputs.
+    pub(crate) fn loss_gradient(&self) -> Result<&Executable, CurvatureError> {
+        let recorded = self.recorded_gauss_newton()?;
+        Ok(get_or_try(&self.loss_gradient, || {
+            let graph = recorded.loss_gradient.clone();
+            self.executable(graph.with_joined_inputs(0..self.parameters()))
         })?)
     }
 

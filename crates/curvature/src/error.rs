@@ -59,6 +59,46 @@ pub enum CurvatureError {
         "this objective was made with `Objective::of_loss` and has no outputs: make it with `Objective::new(outputs, loss)`"
     )]
     NoOutputs,
+    /// The outputs are not laid out by examples.
+    #[error(
+        "the outputs have first length {rows} for {examples} examples: per-example quantities need the examples along the first dimension of the outputs"
+    )]
+    OutputsPerExample {
+        /// First length of the outputs.
+        rows: usize,
+        /// Number of examples of the batch.
+        examples: usize,
+    },
+    /// The loss has another Hessian by the outputs than the likelihood says.
+    #[error(
+        "the loss is no {likelihood} likelihood: its Hessian by the outputs is off by {defect:.1e} of its norm (weights by example or class, another reduction inside, label smoothing, or a mask?): use `Point::gauss_newton`, which takes any loss"
+    )]
+    NotThisLikelihood {
+        /// The likelihood that was named.
+        likelihood: &'static str,
+        /// Relative difference to the best multiple of its Hessian.
+        defect: f64,
+    },
+    /// A batch of a dataset could not be loaded.
+    #[error("batch {index} of the dataset could not be loaded: {source}")]
+    Load {
+        /// Position of the batch.
+        index: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The loss of a batch is not what the reduction says.
+    #[error(
+        "the loss of the batch is {loss}, but the {reduction} of the losses of its examples is {expected}: say how the loss reduces with `Objective::reduction`; a loss whose examples act on each other cannot be taken apart"
+    )]
+    Reduction {
+        /// The loss of the batch.
+        loss: f64,
+        /// The reduction that was stated.
+        reduction: &'static str,
+        /// What it gives.
+        expected: f64,
+    },
     /// An argument has no meaning.
     #[error("{name} is {value}, but {requirement}")]
     Argument {

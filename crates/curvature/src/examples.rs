@@ -2,14 +2,17 @@ use crate::blocks::Blocks;
 use crate::engine::Engine;
 use crate::error::CurvatureError;
 use crate::layout::ParameterLayout;
-use crate::objective::Objective;
+use crate::objective::{Objective, Reduction};
 use crate::seed::Seed;
+use crate::vector::to_f64;
 use burn::module::Module;
 use burn::prelude::Tensor;
+use burn::tensor::DType;
 use ravine_graph::{
-    Array, Batch, DispatchTensor, GraphError, ModuleTensors, Recording, first_example,
+    Array, Batch, DispatchTensor, Executable, GraphError, ModuleTensors, Recording, first_example,
 };
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Loss and gradient of each example of a batch.
 #[derive(Clone, Debug)]
@@ -67,6 +70,82 @@ impl<M: Module, B: Batch> Objective<M, B> {
     /// # Ok::<(), ravine_curvature::CurvatureError>(())
     /// ```
     pub fn per_example(&self, model: &M, batch: &B) -> Result<PerExample, CurvatureError> {
+        let examples = Examples::of(self, model, batch)?;
+        let mut outputs = examples.run(examples.engine.gradient()?)?;
+        let gradients = outputs.pop().expect("the last output is the gradient");
+        let target = examples.engine.target();
+        Ok(PerExample {
+            losses: examples.engine.vector(outputs.swap_remove(0).as_vector()),
+            gradients: Tensor::from_dispatch(gradients.into_tensor(target)),
+            layout: examples.engine.layout.clone(),
+        })
+    }
+
+    /// The loss of each example, in one forward pass.
+    ///
+    /// # Shapes
+    ///
+    /// `[b]`, in the dtype of the evaluation.
+    ///
+    /// # Errors
+    ///
+    /// As [`per_example`](Objective::per_example).
+    pub fn example_losses(&self, model: &M, batch: &B) -> Result<Tensor<1>, CurvatureError> {
+        let examples = Examples::of(self, model, batch)?;
+        let mut outputs = examples.run(examples.engine.forward()?)?;
+        Ok(examples.engine.vector(outputs.swap_remove(0).as_vector()))
+    }
+
+    /// Checks that the loss of a batch is what [`Objective::reduction`] says of the losses of its examples.
+    ///
+    /// # Cost
+    ///
+    /// Two forward passes.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Reduction`] if it is not: another reduction, or examples that act on each other (batch norm in training,
+    /// contrastive losses); as [`per_example`](Objective::per_example).
+    pub fn check_reduction(&self, model: &M, batch: &B) -> Result<(), CurvatureError> {
+        let losses = to_f64(&self.example_losses(model, batch)?);
+        let point = self.at(model, batch)?;
+        let loss = point.loss()?;
+        let sum: f64 = losses.iter().sum();
+        let size: f64 = losses.iter().map(|loss| loss.abs()).sum();
+        let count = losses.len() as f64;
+        let (reduction, expected, size) = match self.reduction {
+            Reduction::Mean => ("mean", sum / count, size / count),
+            Reduction::Sum => ("sum", sum, size),
+        };
+        let rounding = match point.dtype() {
+            DType::F64 => 1e-9,
+            _ => 1e-4,
+        };
+        // a loss that is not finite is found where it matters
+        if (loss - expected).abs() > rounding * size.max(f64::MIN_POSITIVE) {
+            return Err(CurvatureError::Reduction {
+                loss,
+                reduction,
+                expected,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The examples of a batch as members of one computation.
+pub(crate) struct Examples {
+    engine: Arc<Engine>,
+    inputs: Inputs,
+    count: usize,
+}
+
+impl Examples {
+    pub(crate) fn of<M: Module, B: Batch>(
+        objective: &Objective<M, B>,
+        model: &M,
+        batch: &B,
+    ) -> Result<Self, CurvatureError> {
         let count = batch.examples();
         if count == 0 {
             return Err(CurvatureError::Argument {
@@ -77,18 +156,40 @@ impl<M: Module, B: Batch> Objective<M, B> {
         }
         let one = first_example(batch);
         let tensors = ModuleTensors::read(model)?;
-        let engine = self.engine(model, &tensors, &one)?;
-        let inputs = Inputs::of(&engine, &tensors, batch, count, self.mode.seed())?;
-        let blocks = Blocks::new(engine.gradient()?, inputs.varying(), engine.settings());
-        let mut outputs = blocks.run(count, |range| inputs.of_range(range))?;
-        let gradients = outputs.pop().expect("the last output is the gradient");
-        let target = engine.target();
-        let losses = outputs.swap_remove(0).as_vector().into_tensor(target);
-        Ok(PerExample {
-            losses: Tensor::from_dispatch(losses),
-            gradients: Tensor::from_dispatch(gradients.into_tensor(target)),
-            layout: engine.layout.clone(),
+        let engine = objective.engine(model, &tensors, &one)?;
+        let inputs = Inputs::of(&engine, &tensors, batch, count, objective.mode.seed())?;
+        Ok(Self {
+            engine,
+            inputs,
+            count,
         })
+    }
+
+    /// All outputs of a graph of one example, for all of them.
+    fn run(&self, graph: &Executable) -> Result<Vec<Array>, CurvatureError> {
+        let blocks = Blocks::new(graph, self.inputs.varying(), self.engine.settings());
+        Ok(blocks.run(self.count, |range| self.inputs.of_range(range))?)
+    }
+
+    /// The gradients `[.., n]` of all examples in order, so many at once that at most `held` numbers are in memory (or one example).
+    pub(crate) fn gradients(
+        &self,
+        held: usize,
+        mut take: impl FnMut(Tensor<2>),
+    ) -> Result<(), CurvatureError> {
+        let graph = self.engine.gradient()?;
+        let blocks = Blocks::new(graph, self.inputs.varying(), self.engine.settings());
+        let most = (held / self.engine.layout.dim().max(1)).max(1);
+        for first in (0..self.count).step_by(most) {
+            let count = most.min(self.count - first);
+            let part =
+                |range: Range<usize>| self.inputs.of_range(first + range.start..first + range.end);
+            let gradients = blocks.run(count, part)?.pop();
+            let gradients = gradients.expect("the last output is the gradient");
+            let target = self.engine.target();
+            take(Tensor::from_dispatch(gradients.into_tensor(target)));
+        }
+        Ok(())
     }
 }
 

@@ -40,14 +40,18 @@
 
 mod blocks;
 mod cg;
+mod dataset;
 mod dense;
 mod engine;
 mod error;
 mod estimate;
 mod examples;
 mod explain;
+mod fisher;
 mod gauss_newton;
+mod gradient_statistics;
 mod hessian;
+mod jacobian;
 mod lanczos;
 mod layout;
 mod monitor;
@@ -57,6 +61,7 @@ mod point;
 mod products;
 mod progress;
 mod seed;
+mod shares;
 #[cfg(test)]
 mod test_operators;
 pub mod vector;
@@ -64,19 +69,27 @@ pub mod vector;
 pub use cg::{
     CgEnding, CgOptions, CgProgress, CgResult, conjugate_gradient, conjugate_gradient_observed,
 };
+pub use dataset::{Dataset, DatasetOperator, Memory};
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use error::CurvatureError;
 pub use estimate::Estimate;
 pub use examples::PerExample;
+pub use fisher::{
+    Centring, EmpiricalFisher, GradientCovariance, Likelihood, MonteCarloFisher, MonteCarloOptions,
+    SampleCovariance,
+};
 pub use gauss_newton::GaussNewton;
+pub use gradient_statistics::GradientStatistics;
 pub use hessian::{Hessian, HvpMethod};
+pub use jacobian::Jacobian;
 pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use layout::{LayoutEntry, ParameterLayout};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
-pub use objective::{Mode, Objective, Precision, Unreached};
+pub use objective::{Mode, Objective, Precision, Reduction, Unreached};
 pub use operator::{Damped, Definiteness, LinearMap, LinearOperator};
 pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
+pub use shares::{Grouping, QuadraticShares, TraceShares, quadratic_shares, trace_shares};
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};

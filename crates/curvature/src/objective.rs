@@ -3,7 +3,7 @@ use crate::error::CurvatureError;
 use crate::explain::explain;
 use crate::hessian::HvpMethod;
 use crate::layout::ParameterLayout;
-use crate::point::Point;
+use crate::point::{Given, Point};
 use crate::seed::Seed;
 use burn::backend::TensorMetadata;
 use burn::module::{Module, ParamId};
@@ -12,6 +12,7 @@ use burn::tensor::{DType, FloatDType, Shape};
 use ravine_graph::{
     Batch, DispatchTensor, Evaluated, Execution, Keep, LayerBehaviour, ModuleTensors, Recording,
 };
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 
 /// How layers that know training from inference behave.
@@ -56,6 +57,30 @@ pub enum Unreached {
     Error,
 }
 
+/// How the loss of a batch is made of the losses of its examples.
+///
+/// The derivatives are those of the closure as it is; this says what it does, so that batches are weighted by their examples
+/// ([`Objective::over`]) and per-example quantities have the scale of the loss ([`EmpiricalFisher`](crate::EmpiricalFisher)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reduction {
+    /// L = 1/N Σ ℓᵢ, over the N examples that [`Batch::examples`] counts.
+    #[default]
+    Mean,
+    /// L = Σ ℓᵢ.
+    Sum,
+}
+
+impl Reduction {
+    /// What makes the loss of so many examples their mean.
+    pub(crate) fn to_mean(self, examples: usize) -> f64 {
+        match self {
+            Self::Mean => 1.0,
+            Self::Sum => 1.0 / examples.max(1) as f64,
+        }
+    }
+}
+
 type Run<M, B> = Box<dyn Fn(&M, &B) -> Evaluated + Send + Sync>;
 
 /// A loss of a Burn module on a batch: the one seam between a user's code and curvature.
@@ -85,6 +110,7 @@ type Run<M, B> = Box<dyn Fn(&M, &B) -> Evaluated + Send + Sync>;
 pub struct Objective<M, B> {
     run: Run<M, B>,
     pub(crate) mode: Mode,
+    pub(crate) reduction: Reduction,
     method: HvpMethod,
     precision: Precision,
     unreached: Unreached,
@@ -129,6 +155,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
         Self {
             run,
             mode: Mode::Evaluation,
+            reduction: Reduction::default(),
             method: HvpMethod::default(),
             precision: Precision::default(),
             unreached: Unreached::default(),
@@ -142,6 +169,12 @@ impl<M: Module, B: Batch> Objective<M, B> {
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self.forget();
+        self
+    }
+
+    /// How the closure reduces the losses of the examples; [`Reduction::Mean`] by default.
+    pub fn reduction(mut self, reduction: Reduction) -> Self {
+        self.reduction = reduction;
         self
     }
 
@@ -218,8 +251,11 @@ impl<M: Module, B: Batch> Objective<M, B> {
             engine,
             theta,
             others,
-            self.method,
-            batch.examples(),
+            Given {
+                method: self.method,
+                examples: batch.examples(),
+                reduction: self.reduction,
+            },
         ))
     }
 

@@ -2,10 +2,13 @@ use crate::engine::Engine;
 use crate::error::CurvatureError;
 use crate::hessian::{Hessian, HvpMethod};
 use crate::layout::ParameterLayout;
+use crate::objective::Reduction;
 use crate::products::{Products, Shared};
+use burn::backend::Dispatch;
+use burn::backend::ops::FloatTensorOps;
 use burn::module::Module;
 use burn::prelude::{Device, Tensor};
-use burn::tensor::DType;
+use burn::tensor::{DType, Shape};
 use ravine_graph::{Array, DispatchTensor, GraphError};
 use std::sync::{Arc, OnceLock};
 
@@ -20,8 +23,7 @@ struct Inner {
     engine: Arc<Engine>,
     theta: Tensor<1>,
     others: Arc<Others>,
-    method: HvpMethod,
-    examples: usize,
+    given: Given,
     loss: OnceLock<f64>,
     outputs: OnceLock<DispatchTensor>,
     gradient: OnceLock<Tensor<1>>,
@@ -30,6 +32,14 @@ struct Inner {
     jacobian: OnceLock<Shared>,
     transposed_jacobian: OnceLock<Shared>,
     loss_hessian: OnceLock<Shared>,
+}
+
+/// What the objective and the batch say of themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) method: HvpMethod,
+    pub(crate) examples: usize,
+    pub(crate) reduction: Reduction,
 }
 
 /// Fixed floats of the module, batch, random tensors.
@@ -45,29 +55,21 @@ impl Point {
         engine: Arc<Engine>,
         theta: Tensor<1>,
         others: Vec<DispatchTensor>,
-        method: HvpMethod,
-        examples: usize,
+        given: Given,
     ) -> Self {
         let others = Others {
             tensors: others,
             arrays: OnceLock::new(),
         };
-        Self::with(engine, theta, Arc::new(others), method, examples)
+        Self::with(engine, theta, Arc::new(others), given)
     }
 
-    fn with(
-        engine: Arc<Engine>,
-        theta: Tensor<1>,
-        others: Arc<Others>,
-        method: HvpMethod,
-        examples: usize,
-    ) -> Self {
+    fn with(engine: Arc<Engine>, theta: Tensor<1>, others: Arc<Others>, given: Given) -> Self {
         Self(Arc::new(Inner {
             engine,
             theta,
             others,
-            method,
-            examples,
+            given,
             loss: OnceLock::new(),
             outputs: OnceLock::new(),
             gradient: OnceLock::new(),
@@ -106,7 +108,12 @@ impl Point {
 
     /// Number of examples of the batch.
     pub fn examples(&self) -> usize {
-        self.0.examples
+        self.0.given.examples
+    }
+
+    /// How the loss is made of the losses of the examples, as [`Objective::reduction`](crate::Objective::reduction) says.
+    pub fn reduction(&self) -> Reduction {
+        self.0.given.reduction
     }
 
     /// The loss, with the reduction of the user's closure.
@@ -175,7 +182,7 @@ impl Point {
     ///
     /// [`CurvatureError::Graph`] if the second backward cannot be recorded or evaluated.
     pub fn prepare(&self) -> Result<(), CurvatureError> {
-        if self.0.method == HvpMethod::Recorded {
+        if self.0.given.method == HvpMethod::Recorded {
             self.shared_by_hessian()?;
         }
         Ok(())
@@ -183,7 +190,7 @@ impl Point {
 
     /// The Hessian ∇²L as an operator.
     pub fn hessian(&self) -> Hessian {
-        Hessian::new(self.clone(), self.0.method)
+        Hessian::new(self.clone(), self.0.given.method)
     }
 
     /// The same loss on the same batch at other parameters; nothing is recorded or copied.
@@ -199,8 +206,7 @@ impl Point {
             inner.engine.clone(),
             theta,
             inner.others.clone(),
-            inner.method,
-            inner.examples,
+            inner.given,
         ))
     }
 
@@ -317,6 +323,101 @@ impl Point {
         Ok(Tensor::from_dispatch(product.into_tensor(engine.target())))
     }
 
+    /// Shape of the outputs.
+    pub(crate) fn outputs_shape(&self) -> Result<Shape, CurvatureError> {
+        let recording = &self.0.engine.recording;
+        if !recording.has_outputs() {
+            return Err(CurvatureError::NoOutputs);
+        }
+        let forward = recording.forward();
+        Ok(forward.values[forward.outputs[1]].shape.clone())
+    }
+
+    /// Number of outputs of one example; the examples must lie along the first dimension of the outputs.
+    pub(crate) fn outputs_per_example(&self) -> Result<usize, CurvatureError> {
+        let (shape, examples) = (self.outputs_shape()?, self.examples());
+        match shape.first() {
+            Some(&rows) if rows == examples && rows > 0 => Ok(shape.num_elements() / rows),
+            rows => Err(CurvatureError::OutputsPerExample {
+                rows: rows.copied().unwrap_or(0),
+                examples,
+            }),
+        }
+    }
+
+    /// The outputs, a row an example.
+    pub(crate) fn output_rows(&self) -> Result<Tensor<2>, CurvatureError> {
+        let width = self.outputs_per_example()?;
+        if self.0.outputs.get().is_none() {
+            let outputs = self.0.engine.forward()?.run(&self.arrays()?)?;
+            self.keep_heads(&outputs);
+        }
+        let outputs = self.0.outputs.get().expect("just computed").clone();
+        Ok(reshaped(outputs, [self.examples(), width]))
+    }
+
+    /// ∂L/∂z, the gradient of the loss by the outputs z, in the reduction of the loss.
+    ///
+    /// # Shapes
+    ///
+    /// That of the outputs, whose rank is `D`.
+    ///
+    /// # Cost
+    ///
+    /// One forward pass.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::NoOutputs`], [`CurvatureError::Dimension`] for outputs of another rank.
+    pub fn output_gradient<const D: usize>(&self) -> Result<Tensor<D>, CurvatureError> {
+        let mut results = self.0.engine.loss_gradient()?.run(&self.arrays()?)?;
+        self.of_outputs(results.swap_remove(0))
+    }
+
+    /// The same, a row an example.
+    pub(crate) fn output_gradient_rows(&self) -> Result<Tensor<2>, CurvatureError> {
+        let width = self.outputs_per_example()?;
+        let engine = &self.0.engine;
+        let mut results = engine.loss_gradient()?.run(&self.arrays()?)?;
+        let gradient = results.swap_remove(0).into_tensor(engine.target());
+        Ok(reshaped(gradient, [self.examples(), width]))
+    }
+
+    /// A map applied to flat vectors, parameters or outputs, a row each.
+    pub(crate) fn map_rows(&self, map: Map, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        let (products, shared) = self.shared_by(map)?;
+        let engine = &self.0.engine;
+        let [count, _] = vs.dims();
+        let (from, to) = match map {
+            Map::GaussNewton => (self.flat_shape(), self.flat_shape()),
+            Map::Jacobian => (self.flat_shape(), self.outputs_shape()?),
+            Map::TransposedJacobian => (self.outputs_shape()?, self.flat_shape()),
+            Map::LossHessian => (self.outputs_shape()?, self.outputs_shape()?),
+        };
+        let columns = to.num_elements();
+        if count == 0 {
+            return Ok(Tensor::zeros([0, columns], (&vs.device(), self.dtype())));
+        }
+        // one row alone needs no graph for several
+        if count == 1 {
+            let direction = Dispatch::float_reshape(vs.clone().into_dispatch(), from);
+            let product = products.apply(shared, engine.bring(direction)?)?;
+            return Ok(reshaped(product.into_tensor(engine.target()), [1, columns]));
+        }
+        let mut dims = vec![count];
+        dims.extend_from_slice(&from);
+        let directions = Dispatch::float_reshape(vs.clone().into_dispatch(), Shape::from(dims));
+        let product = products.apply_block(shared, &engine.bring(directions)?)?;
+        Ok(reshaped(
+            product.into_tensor(engine.target()),
+            [count, columns],
+        ))
+    }
+
+    fn flat_shape(&self) -> Shape {
+        Shape::new([self.dim()])
+    }
+
     /// A result of the shape of the outputs, with its rank checked.
     pub(crate) fn of_outputs<const D: usize>(
         &self,
@@ -351,6 +452,10 @@ impl Point {
             .gradient
             .get_or_init(|| self.0.engine.vector(gradient));
     }
+}
+
+fn reshaped(tensor: DispatchTensor, dims: [usize; 2]) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::float_reshape(tensor, Shape::new(dims)))
 }
 
 /// Linear maps at a point beside the Hessian.

@@ -9,13 +9,15 @@ use burn_ir::ScalarIr;
 
 /// Products with the Jacobian J = ∂outputs/∂θ, the Hessian H_L of the loss by the outputs, and the Gauss-Newton matrix Jᵀ H_L J.
 ///
-/// All graphs have the inputs of the recording, then the vector that they multiply, and give the product alone.
+/// All graphs but `loss_gradient` have the inputs of the recording, then the vector that they multiply, and give the product alone.
 #[derive(Debug)]
 pub struct GaussNewton {
     /// Jᵀ u: one result for each parameter; u has the shape of the outputs.
     pub transposed_jacobian: Graph,
     /// J v: the shape of the outputs; v has one part for each parameter.
     pub jacobian: Graph,
+    /// ∂L/∂outputs, without a vector among the inputs.
+    pub loss_gradient: Graph,
     /// H_L w: w has the shape of the outputs.
     pub loss_hessian: Graph,
     /// Jᵀ H_L J v: one result for each parameter.
@@ -45,13 +47,14 @@ impl GaussNewton {
             Derivative::OfProducts(0..parameters),
         )?;
         let jacobian = at_zero(results(tangent, parameters..parameters + 1), count);
-        let loss_hessian = loss_hessian(forward, parameters)?;
+        let (loss_gradient, loss_hessian) = loss_by_outputs(forward, parameters)?;
         let transposed_jacobian = simplify(transposed_jacobian.without_detach());
         let jacobian = simplify(jacobian.without_detach());
         let product = compose(&jacobian, &loss_hessian, &transposed_jacobian, parameters);
         Ok(Self {
             transposed_jacobian,
             jacobian,
+            loss_gradient,
             loss_hessian,
             product,
         })
@@ -75,8 +78,8 @@ fn results(mut graph: Graph, outputs: std::ops::Range<usize>) -> Graph {
     simplify(graph)
 }
 
-/// H_L w by double backward of the part of the forward pass between outputs and loss.
-fn loss_hessian(forward: &Graph, parameters: usize) -> Result<Graph, GraphError> {
+/// ∂L/∂outputs and H_L w by backward and double backward of the part of the forward pass between outputs and loss.
+fn loss_by_outputs(forward: &Graph, parameters: usize) -> Result<(Graph, Graph), GraphError> {
     let count = forward.inputs.len();
     let (loss, outputs) = (forward.outputs[0], forward.outputs[1]);
     let mut head = forward.clone();
@@ -110,11 +113,17 @@ fn loss_hessian(forward: &Graph, parameters: usize) -> Result<Graph, GraphError>
         outputs: Vec::new(),
         ..forward.clone()
     };
-    let direction = whole.input(Kind::Float, forward.values[outputs].shape.clone());
+    let mut first = whole.clone();
     let mut inputs = forward.inputs.clone();
-    inputs.extend([outputs, direction]);
+    inputs.push(outputs);
+    first.outputs = first.append(&gradient.without_detach(), &inputs);
+    let direction = whole.input(Kind::Float, forward.values[outputs].shape.clone());
+    inputs.push(direction);
     whole.outputs = whole.append(&product, &inputs);
-    Ok(simplify(whole.without_detach()))
+    Ok((
+        simplify(first.without_detach()),
+        simplify(whole.without_detach()),
+    ))
 }
 
 fn compose(
