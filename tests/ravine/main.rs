@@ -6,4 +6,5 @@ mod examples;
 mod gauss_newton;
 mod operators;
 mod reference;
+mod spectra;
 mod support;
