@@ -56,9 +56,11 @@ mod operator;
 mod point;
 mod products;
 mod progress;
+mod rows;
 mod seed;
 #[cfg(test)]
 mod test_operators;
+pub mod trace;
 pub mod vector;
 
 pub use cg::{
@@ -78,5 +80,9 @@ pub use operator::{Damped, Definiteness, LinearMap, LinearOperator};
 pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
+pub use trace::{
+    DiagonalEstimate, HutchinsonOptions, Probe, SketchOptions, StoppingRule, TraceEstimate, XDiagOptions, diagonal_estimate,
+    exact_diagonal, frobenius_norm, hutch_plus_plus, hutchinson_trace, intrinsic_dimension, stable_rank, xdiag, xtrace,
+};
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};
