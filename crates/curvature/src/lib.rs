@@ -41,6 +41,7 @@
 mod blocks;
 mod cg;
 mod dense;
+pub mod eigen;
 mod engine;
 mod error;
 mod estimate;
@@ -48,7 +49,7 @@ mod examples;
 mod explain;
 mod gauss_newton;
 mod hessian;
-mod lanczos;
+
 mod layout;
 mod monitor;
 mod objective;
@@ -67,12 +68,12 @@ pub use cg::{
     CgEnding, CgOptions, CgProgress, CgResult, conjugate_gradient, conjugate_gradient_observed,
 };
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
+pub use eigen::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use error::CurvatureError;
 pub use estimate::Estimate;
 pub use examples::PerExample;
 pub use gauss_newton::GaussNewton;
 pub use hessian::{Hessian, HvpMethod};
-pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use layout::{LayoutEntry, ParameterLayout};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Unreached};
