@@ -99,6 +99,16 @@ pub enum CurvatureError {
         /// What it gives.
         expected: f64,
     },
+    /// Something is only defined for a (semi)definite operator.
+    #[error(
+        "{what} needs a definite operator, but it has an eigenvalue near {eigenvalue}: add damping, or take a Gauss-Newton matrix"
+    )]
+    Indefinite {
+        /// What was asked for.
+        what: &'static str,
+        /// The offending eigenvalue.
+        eigenvalue: f64,
+    },
     /// An argument has no meaning.
     #[error("{name} is {value}, but {requirement}")]
     Argument {

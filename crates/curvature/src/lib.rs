@@ -42,6 +42,7 @@ mod blocks;
 mod cg;
 mod dataset;
 mod dense;
+pub mod eigen;
 mod engine;
 mod error;
 mod estimate;
@@ -52,7 +53,6 @@ mod gauss_newton;
 mod gradient_statistics;
 mod hessian;
 mod jacobian;
-mod lanczos;
 mod layout;
 mod monitor;
 mod objective;
@@ -60,10 +60,12 @@ mod operator;
 mod point;
 mod products;
 mod progress;
+mod rows;
 mod seed;
 mod shares;
 #[cfg(test)]
 mod test_operators;
+pub mod trace;
 pub mod vector;
 
 pub use cg::{
@@ -71,6 +73,7 @@ pub use cg::{
 };
 pub use dataset::{Dataset, DatasetOperator, Memory};
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
+pub use eigen::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use error::CurvatureError;
 pub use estimate::Estimate;
 pub use examples::PerExample;
@@ -82,7 +85,6 @@ pub use gauss_newton::GaussNewton;
 pub use gradient_statistics::GradientStatistics;
 pub use hessian::{Hessian, HvpMethod};
 pub use jacobian::Jacobian;
-pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use layout::{LayoutEntry, ParameterLayout};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Reduction, Unreached};
@@ -91,5 +93,10 @@ pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
 pub use shares::{Grouping, QuadraticShares, TraceShares, quadratic_shares, trace_shares};
+pub use trace::{
+    DiagonalEstimate, HutchinsonOptions, Probe, SketchOptions, StoppingRule, TraceEstimate,
+    XDiagOptions, diagonal_estimate, exact_diagonal, frobenius_norm, hutch_plus_plus,
+    hutchinson_trace, intrinsic_dimension, stable_rank, xdiag, xtrace,
+};
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};

@@ -1,0 +1,131 @@
+//! Blocks of vectors in the memory of the processor, a vector a row, in the dtype of their operator.
+
+use burn::prelude::{Device, Tensor};
+use burn::tensor::{DType, TensorData};
+use faer::Mat;
+
+/// The rows of a block: f32 for an operator in f32 or less, f64 otherwise. What reduces them accumulates in f64.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    pub(crate) numbers: Numbers,
+    pub(crate) count: usize,
+    pub(crate) dim: usize,
+}
+
+/// The numbers of a block, row after row.
+#[derive(Clone, Debug)]
+pub(crate) enum Numbers {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Rows {
+    /// Reads a block `[count, dim]`; it is copied only where the device holds it elsewhere.
+    pub(crate) fn from_tensor(block: Tensor<2>) -> Self {
+        let [count, dim] = block.dims();
+        let data = block.into_data();
+        let numbers = match data.dtype() {
+            DType::F64 => Numbers::F64(data.try_into_vec().expect("checked dtype")),
+            _ => Numbers::F32(
+                data.convert_dtype(DType::F32)
+                    .try_into_vec()
+                    .expect("converted before"),
+            ),
+        };
+        Self {
+            numbers,
+            count,
+            dim,
+        }
+    }
+
+    /// The columns of a matrix as rows.
+    pub(crate) fn from_columns(columns: &Mat<f64>, first: usize, count: usize) -> Self {
+        let numbers = (first..first + count).flat_map(|j| columns.col(j).iter().copied());
+        Self {
+            numbers: Numbers::F64(numbers.collect()),
+            count,
+            dim: columns.nrows(),
+        }
+    }
+
+    /// The block on a device.
+    pub(crate) fn to_tensor(&self, device: &Device, dtype: DType) -> Tensor<2> {
+        let shape = [self.count, self.dim];
+        let data = match &self.numbers {
+            Numbers::F32(numbers) => TensorData::new(numbers.clone(), shape),
+            Numbers::F64(numbers) => TensorData::new(numbers.clone(), shape),
+        };
+        Tensor::from_data(data.convert_dtype(dtype), (device, dtype))
+    }
+
+    /// Σⱼ aᵢⱼ bᵢⱼ for each row i.
+    pub(crate) fn dots(&self, other: &Self) -> Vec<f64> {
+        match (&self.numbers, &other.numbers) {
+            (Numbers::F32(a), Numbers::F32(b)) => self.dots_of(a, b),
+            (Numbers::F32(a), Numbers::F64(b)) => self.dots_of(a, b),
+            (Numbers::F64(a), Numbers::F32(b)) => self.dots_of(a, b),
+            (Numbers::F64(a), Numbers::F64(b)) => self.dots_of(a, b),
+        }
+    }
+
+    fn dots_of<A: Copy + Into<f64>, B: Copy + Into<f64>>(&self, a: &[A], b: &[B]) -> Vec<f64> {
+        let rows = a
+            .chunks_exact(self.dim.max(1))
+            .zip(b.chunks_exact(self.dim.max(1)));
+        rows.map(|(a, b)| dot(a, b)).collect()
+    }
+
+    /// One row in f64, into a buffer that is reused.
+    pub(crate) fn read_row(&self, row: usize, into: &mut Vec<f64>) {
+        let range = row * self.dim..(row + 1) * self.dim;
+        into.clear();
+        match &self.numbers {
+            Numbers::F32(numbers) => into.extend(numbers[range].iter().map(|&x| f64::from(x))),
+            Numbers::F64(numbers) => into.extend_from_slice(&numbers[range]),
+        }
+    }
+}
+
+/// Σ aᵢ bᵢ in f64, in eight independent sums, which the compiler keeps in vector registers.
+pub(crate) fn dot<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (chunks_a, chunks_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = chunks_a.remainder().iter().zip(chunks_b.remainder());
+    let rest: f64 = rest.map(|(&x, &y)| x.into() * y.into()).sum();
+    for (x, y) in chunks_a.zip(chunks_b) {
+        for lane in 0..8 {
+            sums[lane] += x[lane].into() * y[lane].into();
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_went_and_dots_are_in_f64() {
+        let device = Device::flex();
+        for dtype in [DType::F32, DType::F64] {
+            let data = TensorData::new(vec![1e4, 1.0, 1e4, 3.0, 4.0, 0.0], [2, 3]);
+            let block = Tensor::<2>::from_data(data.convert_dtype(dtype), (&device, dtype));
+            let rows = Rows::from_tensor(block);
+            assert_eq!(rows.dots(&rows), [2e8 + 1.0, 25.0]);
+            let again = Rows::from_tensor(rows.to_tensor(&device, dtype));
+            let mut row = Vec::new();
+            again.read_row(1, &mut row);
+            assert_eq!(row, [3.0, 4.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn dots_of_any_length() {
+        for n in 0..20 {
+            let a: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            let expected: f64 = (0..n).map(|i| f64::from(i * i)).sum();
+            assert_eq!(dot(&a, &a), expected);
+        }
+    }
+}
