@@ -4,10 +4,11 @@ use crate::error::CurvatureError;
 use crate::estimate::{Estimate, student_quantile};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress, unobserved};
-use crate::rows::Rows;
+use crate::rows::{Numbers, Rows};
 use crate::seed::Seed;
 use crate::vector::from_f64;
 use burn::prelude::Tensor;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// A diagonal with a standard error for each entry.
@@ -84,6 +85,56 @@ pub struct ExactDiagonal {
     pub ending: SamplingEnding,
 }
 
+/// Columns that a thread takes at once.
+const COLUMNS: usize = 1024;
+
+/// Sums of some samples (x, y) of some entries, with the deviations e = y − slope · x from the slopes before them.
+struct Sums {
+    xx: [f64; COLUMNS],
+    xe: [f64; COLUMNS],
+    ee: [f64; COLUMNS],
+}
+
+impl Sums {
+    fn none() -> Self {
+        let zeros = [0.0; COLUMNS];
+        Self {
+            xx: zeros,
+            xe: zeros,
+            ee: zeros,
+        }
+    }
+
+    fn add<X: Copy + Into<f64>, Y: Copy + Into<f64>>(&mut self, slopes: &[f64], x: &[X], y: &[Y]) {
+        let count = slopes.len();
+        let (xx, xe, ee) = (
+            &mut self.xx[..count],
+            &mut self.xe[..count],
+            &mut self.ee[..count],
+        );
+        let (x, y) = (&x[..count], &y[..count]);
+        for i in 0..count {
+            let (x, y): (f64, f64) = (x[i].into(), y[i].into());
+            let e = y - slopes[i] * x;
+            xx[i] += x * x;
+            xe[i] += x * e;
+            ee[i] += e * e;
+        }
+    }
+
+    /// The regressions with these samples as well.
+    fn merge(&self, slopes: &mut [f64], weights: &mut [f64], residuals: &mut [f64]) {
+        for (i, slope) in slopes.iter_mut().enumerate() {
+            weights[i] += self.xx[i];
+            if weights[i] > 0.0 {
+                let change = self.xe[i] / weights[i];
+                *slope += change;
+                residuals[i] += (self.ee[i] - change * self.xe[i]).max(0.0);
+            }
+        }
+    }
+}
+
 /// Sums of a regression of y on x through the origin, for every entry; updated so that nothing cancels.
 pub(super) struct Moments {
     slopes: Vec<f64>,
@@ -104,19 +155,49 @@ impl Moments {
 
     /// One sample (x, y) of each entry.
     pub(super) fn add(&mut self, entries: impl Iterator<Item = (f64, f64)>) {
+        let (x, y): (Vec<f64>, Vec<f64>) = entries.unzip();
+        self.add_rows(&x, &y);
         self.samples += 1;
-        let state = self.slopes.iter_mut().zip(&mut self.weights);
-        let state = state.zip(&mut self.residuals);
-        for (((slope, weight), residual), (x, y)) in state.zip(entries) {
-            let before = *weight;
-            *weight += x * x;
-            if *weight == 0.0 {
-                continue;
-            }
-            let error = y - *slope * x;
-            *slope += x * error / *weight;
-            *residual += error * error * before / *weight;
+    }
+
+    /// A sample (x, y) of each entry for each row of a block.
+    fn add_block(&mut self, x: &Rows, y: &Rows) {
+        match (&x.numbers, &y.numbers) {
+            (Numbers::F32(x), Numbers::F32(y)) => self.add_rows(x, y),
+            (Numbers::F32(x), Numbers::F64(y)) => self.add_rows(x, y),
+            (Numbers::F64(x), Numbers::F32(y)) => self.add_rows(x, y),
+            (Numbers::F64(x), Numbers::F64(y)) => self.add_rows(x, y),
         }
+        self.samples += x.count;
+    }
+
+    fn add_rows<X, Y>(&mut self, x: &[X], y: &[Y])
+    where
+        X: Copy + Into<f64> + Sync,
+        Y: Copy + Into<f64> + Sync,
+    {
+        let dim = self.slopes.len();
+        // deviations are taken from the slope so far, which the first row of all gives
+        let (first, rest) = match self.samples {
+            0 => (0..1, 1..x.len() / dim),
+            _ => (0..0, 0..x.len() / dim),
+        };
+        let parts = self.slopes.par_chunks_mut(COLUMNS);
+        let parts = parts.zip(self.weights.par_chunks_mut(COLUMNS));
+        let parts = parts.zip(self.residuals.par_chunks_mut(COLUMNS));
+        // a thread takes some columns of all rows, so that their sums stay in its cache
+        parts
+            .enumerate()
+            .for_each(|(part, ((slopes, weights), residuals))| {
+                for rows in [first.clone(), rest.clone()] {
+                    let mut sums = Sums::none();
+                    for row in rows {
+                        let start = row * dim + part * COLUMNS;
+                        sums.add(slopes, &x[start..], &y[start..]);
+                    }
+                    sums.merge(slopes, weights, residuals);
+                }
+            });
     }
 
     fn standard_error(&self, index: usize) -> f64 {
@@ -199,15 +280,10 @@ pub fn diagonal_estimate_observed(
     let span = tracing::debug_span!("diagonal_estimate", dim = operator.dim());
     let _entered = span.enter();
     let mut moments = Moments::new(operator.dim());
-    let (mut v, mut product) = (Vec::new(), Vec::new());
     let mut visit = |probes: &Rows, products: &Rows| {
-        for row in 0..probes.count {
-            probes.read_row(row, &mut v);
-            products.read_row(row, &mut product);
-            let size = product.iter().map(|x| x.abs()).sum();
-            finite("a product for the diagonal", size)?;
-            moments.add(v.iter().copied().zip(product.iter().copied()));
-        }
+        moments.add_block(probes, products);
+        let size = moments.slopes.iter().map(|x| x.abs()).sum();
+        finite("a product for the diagonal", size)?;
         Ok(moments.relative_error())
     };
     let HutchinsonOptions { probe, stopping } = *options;

@@ -1,8 +1,8 @@
 use super::hutchinson::{HutchinsonOptions, hutchinson_trace, relative_error};
 use super::sampling::{finite, sample};
+use crate::eigen::{LanczosOptions, Which, lanczos_top_k};
 use crate::error::CurvatureError;
 use crate::estimate::Estimate;
-use crate::eigen::{LanczosOptions, Which, lanczos_top_k};
 use crate::operator::{Definiteness, LinearOperator};
 use crate::progress::{Observer, unobserved};
 use crate::rows::Rows;
