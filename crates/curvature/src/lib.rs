@@ -33,11 +33,14 @@
 //! | [`Hessian`], [`LinearOperator`] | products with the Hessian; what algorithms take |
 //! | [`Monitor`], [`taylor_check`] | how ill-conditioned the loss is along its gradient, and whether the Taylor model holds |
 //! | [`lanczos_top_k`], [`dense`], [`conjugate_gradient`] | eigenpairs with residuals, the whole matrix of a small model, solves |
+//! | [`landscape`] | losses along lines, planes and between solutions |
+//! | [`symmetry`] | transformations of hidden units that leave the loss unchanged: alignment, counts, forced zero eigenvalues |
 //! | [`ParameterLayout`] | which entries of the flat vectors belong to which parameter |
 //!
 //! Vectors are flat `Tensor<1>`; reductions that decide something are in f64, whatever the model's dtype; every random choice comes
 //! from a [`Seed`].
 
+mod axis;
 mod blocks;
 mod cg;
 mod dense;
@@ -49,6 +52,7 @@ mod explain;
 mod gauss_newton;
 mod hessian;
 mod lanczos;
+pub mod landscape;
 mod layout;
 mod monitor;
 mod objective;
@@ -57,6 +61,7 @@ mod point;
 mod products;
 mod progress;
 mod seed;
+pub mod symmetry;
 #[cfg(test)]
 mod test_operators;
 pub mod vector;
