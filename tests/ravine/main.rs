@@ -4,5 +4,7 @@ mod behaviour;
 mod conformance;
 mod examples;
 mod gauss_newton;
+mod landscape;
 mod reference;
 mod support;
+mod symmetry;

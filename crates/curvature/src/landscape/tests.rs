@@ -291,19 +291,21 @@ fn a_plane_contains_its_three_solutions() {
         assert!(distance < 1e-14);
         assert!((x - coordinates[0]).abs() + (y - coordinates[1]).abs() < 1e-14);
     }
-    let xs = plane.coordinates().map(|c| c[0]);
-    let ys = plane.coordinates().map(|c| c[1]);
+    let [_, [length, _], [along, height]] = plane.coordinates();
     let options = SurfaceOptions {
-        grids: [Grid::around(&xs, 0.0, 2), Grid::around(&ys, 0.0, 2)],
+        grids: [[0.0, length], [0.0, height]].map(|[low, high]| Grid {
+            low,
+            high,
+            points: 2,
+        }),
         ..Default::default()
     };
     let surface = plane.surface(&point, &options).unwrap();
-    let first = point.move_to(solutions[0].clone()).unwrap().loss().unwrap();
-    let column = surface.x.iter().position(|x| *x == 0.0);
-    if let Some(column) = column {
-        let row = surface.y.iter().position(|y| *y == 0.0).unwrap();
-        assert!((surface.loss(column, row).unwrap() - first).abs() < 1e-12);
-    }
+    let loss = |k: usize| point.move_to(solutions[k].clone()).unwrap().loss().unwrap();
+    assert_eq!(surface.loss(0, 0), Some(loss(0)));
+    assert!((surface.loss(1, 0).unwrap() - loss(1)).abs() < 1e-12);
+    let third = point.move_to(plane.at([along, height])).unwrap();
+    assert!((third.loss().unwrap() - loss(2)).abs() < 1e-12);
     let [a, b, _] = &solutions;
     let middle = (a.clone() + b.clone()) * 0.5;
     assert!(matches!(
