@@ -119,4 +119,30 @@ pub enum CurvatureError {
         /// What is required of it.
         requirement: &'static str,
     },
+    /// No trainable parameter has this name.
+    #[error("there is no trainable parameter `{name}`: the module has {known}")]
+    UnknownParameter {
+        /// The name asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// A parameter's shape does not fit the role that it is given.
+    #[error("parameter `{name}` has shape {found:?}, but {requirement}")]
+    ParameterShape {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// What the role needs.
+        requirement: String,
+    },
+    /// A map of hidden units that changes what the network computes.
+    #[error("this is no symmetry of hidden layer {layer}: {requirement}")]
+    NoSymmetry {
+        /// The hidden layer, from 0.
+        layer: usize,
+        /// What a symmetry of that layer is.
+        requirement: &'static str,
+    },
 }

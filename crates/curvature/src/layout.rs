@@ -85,6 +85,18 @@ impl ParameterLayout {
             .map(|entry| entry.range.clone())
     }
 
+    /// A parameter by its name.
+    pub(crate) fn entry(&self, name: &str) -> Result<&LayoutEntry, CurvatureError> {
+        let found = self.entries.iter().find(|entry| entry.name == name);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.entries.iter().map(|e| e.name.as_str()).collect();
+            CurvatureError::UnknownParameter {
+                name: name.to_owned(),
+                known: known.join(", "),
+            }
+        })
+    }
+
     /// Checks the dimension of a flat vector.
     pub(crate) fn check(
         &self,

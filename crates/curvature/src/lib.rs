@@ -33,11 +33,14 @@
 //! | [`Hessian`], [`LinearOperator`] | products with the Hessian; what algorithms take |
 //! | [`Monitor`], [`taylor_check`] | how ill-conditioned the loss is along its gradient, and whether the Taylor model holds |
 //! | [`lanczos_top_k`], [`dense`], [`conjugate_gradient`] | eigenpairs with residuals, the whole matrix of a small model, solves |
+//! | [`landscape`] | losses along lines, planes and between solutions |
+//! | [`symmetry`] | transformations of hidden units that leave the loss unchanged: alignment, counts, forced zero eigenvalues |
 //! | [`ParameterLayout`] | which entries of the flat vectors belong to which parameter |
 //!
 //! Vectors are flat `Tensor<1>`; reductions that decide something are in f64, whatever the model's dtype; every random choice comes
 //! from a [`Seed`].
 
+mod axis;
 mod blocks;
 mod cg;
 mod dataset;
@@ -53,6 +56,7 @@ mod gauss_newton;
 mod gradient_statistics;
 mod hessian;
 mod jacobian;
+pub mod landscape;
 mod layout;
 mod monitor;
 mod objective;
@@ -63,6 +67,7 @@ mod progress;
 mod rows;
 mod seed;
 mod shares;
+pub mod symmetry;
 #[cfg(test)]
 mod test_operators;
 pub mod trace;
