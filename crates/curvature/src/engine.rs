@@ -11,7 +11,7 @@ use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
 use ravine_graph::{
     Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind,
-    ModuleTensors, RandomInput, Recording, Target, arrange,
+    Layer, LayerGradients, ModuleTensors, RandomInput, Recording, Target, arrange,
 };
 use std::sync::OnceLock;
 
@@ -31,6 +31,8 @@ pub(crate) struct Engine {
     jacobian: OnceLock<Products>,
     transposed_jacobian: OnceLock<Products>,
     loss_hessian: OnceLock<Products>,
+    loss_gradient: OnceLock<Executable>,
+    layer_gradients: OnceLock<Products>,
 }
 
 /// How graphs are evaluated.
@@ -60,6 +62,8 @@ impl Engine {
             jacobian: OnceLock::new(),
             transposed_jacobian: OnceLock::new(),
             loss_hessian: OnceLock::new(),
+            loss_gradient: OnceLock::new(),
+            layer_gradients: OnceLock::new(),
         }
     }
 
@@ -154,6 +158,35 @@ impl Engine {
         Ok(get_or_try(&self.loss_hessian, || {
             self.products(recorded.loss_hessian.clone(), self.parameters())
         })?)
+    }
+
+    /// ∂L/∂outputs.
+    pub(crate) fn loss_gradient(&self) -> Result<&Executable, CurvatureError> {
+        let recorded = self.recorded_gauss_newton()?;
+        Ok(get_or_try(&self.loss_gradient, || {
+            let graph = recorded.loss_gradient.clone();
+            self.executable(graph.with_joined_inputs(0..self.parameters()))
+        })?)
+    }
+
+    /// The layers of the model.
+    pub(crate) fn layers(&self) -> Result<&[Layer], CurvatureError> {
+        Ok(&self.recorded_layers()?.layers)
+    }
+
+    /// The activations of all layers at a point, and the gradients of ⟨outputs, u⟩ by their products; none without layers.
+    pub(crate) fn layer_gradients(&self) -> Result<Option<&Products>, CurvatureError> {
+        let Some(graph) = &self.recorded_layers()?.graph else {
+            return Ok(None);
+        };
+        let products = get_or_try(&self.layer_gradients, || {
+            self.products(graph.clone(), self.parameters())
+        })?;
+        Ok(Some(products))
+    }
+
+    fn recorded_layers(&self) -> Result<&LayerGradients, CurvatureError> {
+        self.recording.layers()?.ok_or(CurvatureError::NoOutputs)
     }
 
     fn recorded_gauss_newton(&self) -> Result<&GaussNewton, CurvatureError> {

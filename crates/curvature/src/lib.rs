@@ -47,12 +47,15 @@ mod estimate;
 mod examples;
 mod explain;
 mod gauss_newton;
+mod gauss_newton_diagonal;
 mod hessian;
+mod kfac;
 mod lanczos;
 mod layout;
 mod monitor;
 mod objective;
 mod operator;
+mod output_factors;
 mod point;
 mod products;
 mod progress;
@@ -69,12 +72,18 @@ pub use error::CurvatureError;
 pub use estimate::Estimate;
 pub use examples::PerExample;
 pub use gauss_newton::GaussNewton;
+pub use gauss_newton_diagonal::GaussNewtonDiagonal;
 pub use hessian::{Hessian, HvpMethod};
+pub use kfac::{
+    Accumulation, Damping, EkFac, Kfac, KfacFactors, KfacOptions, KroneckerOperator, Others,
+    WeightSharing,
+};
 pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use layout::{LayoutEntry, ParameterLayout};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Unreached};
 pub use operator::{Damped, Definiteness, LinearMap, LinearOperator};
+pub use output_factors::{Factors, Reduction};
 pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;

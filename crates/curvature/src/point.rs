@@ -3,6 +3,7 @@ use crate::error::CurvatureError;
 use crate::hessian::{Hessian, HvpMethod};
 use crate::layout::ParameterLayout;
 use crate::products::{Products, Shared};
+use crate::vector::to_f64;
 use burn::module::Module;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
@@ -278,6 +279,32 @@ impl Point {
         }
         let (shared, _) = products.prepare(&self.arrays()?)?;
         Ok((products, slot.get_or_init(|| shared)))
+    }
+
+    /// Everything that products of a map of the caller's share, with the outputs that depend on the point only.
+    pub(crate) fn prepare_products(
+        &self,
+        products: &Products,
+    ) -> Result<(Shared, Vec<Array>), CurvatureError> {
+        Ok(products.prepare(&self.arrays()?)?)
+    }
+
+    /// The shape of the outputs.
+    pub(crate) fn output_shape(&self) -> Result<Vec<usize>, CurvatureError> {
+        let recording = &self.0.engine.recording;
+        if !recording.has_outputs() {
+            return Err(CurvatureError::NoOutputs);
+        }
+        let forward = recording.forward();
+        Ok(forward.dims(forward.outputs[1]).to_vec())
+    }
+
+    /// ∂L/∂outputs, flat.
+    pub(crate) fn loss_gradient(&self) -> Result<Vec<f64>, CurvatureError> {
+        let executable = self.0.engine.loss_gradient()?;
+        let gradient = executable.run(&self.arrays()?)?.pop();
+        let gradient = gradient.expect("the gradient is the output").as_vector();
+        Ok(to_f64(&self.0.engine.vector(gradient)))
     }
 
     /// The product of one of the maps with a direction.
