@@ -62,7 +62,7 @@ pub enum CurvatureError {
     /// The Hessian of the loss by the outputs does not fit into memory.
     #[error(
         "the Hessian of the loss by the outputs has {blocks} blocks of dimension {dim} and needs {gigabytes:.1} GB: use \
-         `Factors::MonteCarlo`, or a batch with fewer examples"
+         `Factors::Empirical`, or a batch with fewer examples (a cross entropy or a loss that is a sum over outputs needs no blocks)"
     )]
     LossHessianTooLarge {
         /// Number of blocks.

@@ -299,6 +299,24 @@ impl Point {
         Ok(forward.dims(forward.outputs[1]).to_vec())
     }
 
+    /// The outputs, flat.
+    pub(crate) fn flat_outputs(&self) -> Result<Vec<f64>, CurvatureError> {
+        let outputs = match self.0.outputs.get() {
+            Some(outputs) => outputs.clone(),
+            None => {
+                let found = self.0.engine.forward()?.run(&self.arrays()?)?;
+                self.keep_heads(&found);
+                self.0
+                    .outputs
+                    .get()
+                    .ok_or(CurvatureError::NoOutputs)?
+                    .clone()
+            }
+        };
+        let numbers = Tensor::<1>::from_dispatch(outputs).into_data();
+        Ok(numbers.iter::<f64>().collect())
+    }
+
     /// ∂L/∂outputs, flat.
     pub(crate) fn loss_gradient(&self) -> Result<Vec<f64>, CurvatureError> {
         let executable = self.0.engine.loss_gradient()?;

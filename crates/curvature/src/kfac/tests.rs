@@ -83,7 +83,13 @@ fn matrix(operator: &dyn LinearOperator) -> Mat<f64> {
 #[track_caller]
 fn assert_exact(point: &Point, options: &KfacOptions, parameters: usize) {
     let kfac = point.kfac(options).unwrap();
-    let inside: usize = kfac.operator.space.entries.iter().map(|e| e.inputs * e.outputs).sum();
+    let inside: usize = kfac
+        .operator
+        .space
+        .entries
+        .iter()
+        .map(|e| e.inputs * e.outputs)
+        .sum();
     assert_eq!(inside, parameters, "all layers are found");
     let error = difference(&matrix(&kfac), &blocks_of_gauss_newton(point, &kfac));
     assert!(error < 1e-10, "{error:e}");
