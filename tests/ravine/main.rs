@@ -4,5 +4,6 @@ mod behaviour;
 mod conformance;
 mod examples;
 mod gauss_newton;
+mod kfac;
 mod reference;
 mod support;

@@ -1,6 +1,7 @@
 //! A recording made ready for a device, shared by all points that fit it.
 
 use crate::error::CurvatureError;
+use crate::kfac::RowOrders;
 use crate::layout::ParameterLayout;
 use crate::products::Products;
 use crate::seed::Seed;
@@ -33,6 +34,8 @@ pub(crate) struct Engine {
     loss_hessian: OnceLock<Products>,
     loss_gradient: OnceLock<Executable>,
     layer_gradients: OnceLock<Products>,
+    /// How the rows of activations belong to examples, once that is known.
+    pub(crate) row_orders: OnceLock<RowOrders>,
 }
 
 /// How graphs are evaluated.
@@ -64,6 +67,7 @@ impl Engine {
             loss_hessian: OnceLock::new(),
             loss_gradient: OnceLock::new(),
             layer_gradients: OnceLock::new(),
+            row_orders: OnceLock::new(),
         }
     }
 

@@ -12,10 +12,10 @@ mod spectrum;
 mod tests;
 
 pub use ekfac::EkFac;
-pub use factors::{Accumulation, KfacFactors};
+pub use factors::{Accumulation, KfacFactors, LayerFactors};
 pub(crate) use moments::second_moments;
 pub use operator::KroneckerOperator;
-pub(crate) use pass::LayerPass;
+pub(crate) use pass::{LayerPass, RowOrders};
 
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};

@@ -31,6 +31,7 @@
 //! | [`Objective`] | a loss of a module on a batch, recorded as a graph with its derivatives |
 //! | [`Point`] | loss, gradient and Hessian at certain parameters |
 //! | [`Hessian`], [`LinearOperator`] | products with the Hessian; what algorithms take |
+//! | [`Kfac`], [`EkFac`] | Kronecker-factored approximations of the Gauss-Newton matrix, with inverses, roots and determinants |
 //! | [`Monitor`], [`taylor_check`] | how ill-conditioned the loss is along its gradient, and whether the Taylor model holds |
 //! | [`lanczos_top_k`], [`dense`], [`conjugate_gradient`] | eigenpairs with residuals, the whole matrix of a small model, solves |
 //! | [`ParameterLayout`] | which entries of the flat vectors belong to which parameter |
@@ -75,8 +76,8 @@ pub use gauss_newton::GaussNewton;
 pub use gauss_newton_diagonal::GaussNewtonDiagonal;
 pub use hessian::{Hessian, HvpMethod};
 pub use kfac::{
-    Accumulation, Damping, EkFac, Kfac, KfacFactors, KfacOptions, KroneckerOperator, Others,
-    WeightSharing,
+    Accumulation, Damping, EkFac, Kfac, KfacFactors, KfacOptions, KroneckerOperator, LayerFactors,
+    Others, WeightSharing,
 };
 pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use layout::{LayoutEntry, ParameterLayout};

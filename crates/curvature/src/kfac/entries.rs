@@ -7,8 +7,8 @@ use ravine_graph::Layer;
 /// The weight and bias of one group of a layer as a matrix `[inputs, outputs]` of entries of the flat vector; a bias is the last row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entries {
-    weight: usize,
-    bias: Option<usize>,
+    pub(super) weight: usize,
+    pub(super) bias: Option<usize>,
     /// With the row of the bias.
     pub(super) inputs: usize,
     pub(super) outputs: usize,

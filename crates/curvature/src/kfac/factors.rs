@@ -74,6 +74,19 @@ pub struct KfacFactors {
     examples: f64,
 }
 
+/// The factors of a layer, or of a group of a grouped convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerFactors<'f> {
+    /// Name of the weight.
+    pub weight: &'f str,
+    /// Name of the bias.
+    pub bias: Option<&'f str>,
+    /// A `[inputs, inputs]`, with a last row for the bias.
+    pub activations: &'f Mat<f64>,
+    /// B `[outputs, outputs]`.
+    pub gradients: &'f Mat<f64>,
+}
+
 /// The factors of a group of a layer.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
@@ -153,19 +166,20 @@ impl KfacFactors {
         Ok(())
     }
 
-    /// Number of blocks: one for each layer, or each group of a grouped convolution.
-    pub fn blocks(&self) -> usize {
-        self.pairs.len()
-    }
-
-    /// The factor A `[inputs, inputs]` of a block.
-    pub fn activations(&self, block: usize) -> Option<&Mat<f64>> {
-        self.pairs.get(block).map(|pair| &pair.a)
-    }
-
-    /// The factor B `[outputs, outputs]` of a block.
-    pub fn gradients(&self, block: usize) -> Option<&Mat<f64>> {
-        self.pairs.get(block).map(|pair| &pair.b)
+    /// The factors of all blocks: one for each layer, or each group of a grouped convolution.
+    pub fn layers(&self) -> impl Iterator<Item = LayerFactors<'_>> {
+        let name = |start: usize| {
+            let mut entries = self.layout.entries().iter();
+            let entry = entries.find(|entry| entry.range.contains(&start));
+            entry.map(|entry| entry.name.as_str())
+        };
+        let blocks = self.space.entries.iter().zip(&self.pairs);
+        blocks.map(move |(entries, pair)| LayerFactors {
+            weight: name(entries.weight).unwrap_or_default(),
+            bias: entries.bias.and_then(name),
+            activations: &pair.a,
+            gradients: &pair.b,
+        })
     }
 
     /// Names of the parameters that belong to no layer: norm scales, embeddings, recurrent weights.

@@ -3,7 +3,7 @@
 use super::entries::Entries;
 use super::patches::Patches;
 use crate::error::CurvatureError;
-use crate::output_factors::OutputFactors;
+use crate::output_factors::{OutputFactors, directions};
 use crate::point::Point;
 use crate::products::{Products, Shared};
 use crate::seed::Seed;
@@ -48,9 +48,16 @@ struct UseAt {
     start: usize,
 }
 
+/// How the rows of all uses of all layers belong to examples; none where examples are mixed.
+#[derive(Clone, Debug)]
+pub(crate) struct RowOrders {
+    examples: usize,
+    orders: Vec<Vec<Option<Order>>>,
+}
+
 /// How rows belong to examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+pub(crate) enum Order {
     /// The rows of an example lie together.
     Together,
     /// The examples of a time step lie together.
@@ -164,39 +171,65 @@ impl<'p> LayerPass<'p> {
         Ok(())
     }
 
-    /// Lets ⟨outputs, u⟩ speak for half of the examples, again and again, and sees which rows have a gradient.
+    /// Finds out which rows belong to which example, once for a recording where the gradients leave no doubt.
     fn tell_examples(&mut self, examples: usize) -> Result<(), CurvatureError> {
+        let known = &self.point.engine().row_orders;
+        let found = match known.get().filter(|known| known.examples == examples) {
+            Some(known) => known.clone(),
+            None => {
+                let (found, certain) = self.row_orders(examples)?;
+                if certain {
+                    known.get_or_init(|| found.clone());
+                }
+                found
+            }
+        };
+        for (at, orders) in self.layers.iter_mut().zip(&found.orders) {
+            at.independent = orders.iter().all(Option::is_some);
+            at.examples = if at.independent { examples } else { 1 };
+            for (layer_use, order) in at.uses.iter_mut().zip(orders) {
+                layer_use.order = order.unwrap_or(Order::Together);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets ⟨outputs, u⟩ speak for half of the examples, again and again, and sees which rows have a gradient: also whether enough of
+    /// them ever have one (a layer of zeros says nothing of those below).
+    fn row_orders(&self, examples: usize) -> Result<(RowOrders, bool), CurvatureError> {
         let shape = self.point.output_shape()?;
         let total: usize = shape.iter().product();
         let outputs = total / examples;
         let mut rng = Seed::new(0).stream("examples").rng();
         let random = standard_normal(total, &mut rng);
-        let bits = usize::BITS - (examples - 1).leading_zeros();
-        let mut found: Vec<Vec<f64>> = Vec::new();
-        for bit in 0..bits as usize {
+        let bits = (usize::BITS - (examples - 1).leading_zeros()) as usize;
+        let halves = (0..bits).map(|bit| {
             let half = random.iter().enumerate().map(|(place, &x)| {
                 let chosen = (place / outputs) >> bit & 1 == 1;
                 if chosen { x } else { 0.0 }
             });
-            let direction =
-                crate::output_factors::directions(self.point, &shape, vec![half.collect()])?;
-            found.push(self.gradients(&direction)?);
+            half.collect::<Vec<f64>>()
+        });
+        let halves: Vec<Vec<f64>> = halves.collect();
+        let mut found: Vec<Vec<f64>> = Vec::with_capacity(bits);
+        for halves in halves.chunks(self.at_once()) {
+            let gradients = self.gradients(&directions(self.point, &shape, halves.to_vec())?)?;
+            found.extend(gradients.chunks_exact(self.width).map(<[f64]>::to_vec));
         }
-        for at in &mut self.layers {
+        let mut certain = true;
+        let mut of_layer = |at: &LayerAt<'_>| -> Vec<Option<Order>> {
             let features = at.layer.groups * at.layer.outputs;
-            let mut independent = true;
-            for layer_use in &mut at.uses {
-                let orders = [Order::Together, Order::Apart].into_iter();
-                let fits = |order: &Order| layer_use.fits(*order, features, examples, &found);
-                match orders.into_iter().find(fits) {
-                    Some(order) => layer_use.order = order,
-                    None => independent = false,
-                }
-            }
-            at.independent = independent;
-            at.examples = if independent { examples } else { 1 };
-        }
-        Ok(())
+            let uses = at.uses.iter();
+            uses.map(|layer_use| {
+                certain &= layer_use.speaks(features, &found);
+                [Order::Together, Order::Apart]
+                    .into_iter()
+                    .find(|order| layer_use.fits(*order, features, examples, &found))
+            })
+            .collect()
+        };
+        let orders = self.layers.iter().map(&mut of_layer).collect();
+        Ok((RowOrders { examples, orders }, certain))
     }
 
     /// Refuses layers in which examples are not independent.
@@ -231,6 +264,17 @@ impl<'p> LayerPass<'p> {
 }
 
 impl UseAt {
+    /// Whether a good part of the rows has a gradient in one of the halves.
+    fn speaks(&self, features: usize, found: &[Vec<f64>]) -> bool {
+        let width = self.positions * features;
+        let own = |row: usize| self.start + row * width..self.start + (row + 1) * width;
+        let rows = (0..self.rows).filter(|&row| {
+            let mut halves = found.iter();
+            halves.any(|gradients| gradients[own(row)].iter().any(|x| *x != 0.0))
+        });
+        found.is_empty() || 4 * rows.count() >= self.rows
+    }
+
     /// Whether rows have gradients only where their examples were chosen.
     fn fits(&self, order: Order, features: usize, examples: usize, found: &[Vec<f64>]) -> bool {
         if !self.rows.is_multiple_of(examples) {
