@@ -1,8 +1,10 @@
 //! Kronecker factors and the exact Gauss-Newton diagonal over the conformance set: every layer of Burn in its surroundings.
 
 use crate::conformance::{PointOptions, entries};
+use crate::support::{devices, direction, relative};
 use ravine_curvature::{
-    CurvatureError, EkFac, KfacFactors, KfacOptions, Others, Point, dense, vector,
+    CurvatureError, EkFac, Execution, KfacFactors, KfacOptions, LinearOperator, Others, Point,
+    dense, vector,
 };
 
 /// Losses that have no factors: not convex in the outputs, or no sum over examples.
@@ -101,4 +103,51 @@ fn trace_of_layers(point: &Point, factors: &KfacFactors) -> f64 {
     inside
         .map(|entry| diagonal[entry.range.clone()].iter().sum::<f64>())
         .sum()
+}
+
+#[test]
+fn devices_and_executions_agree() {
+    let [flex, ndarray] = devices();
+    let ways = [
+        (flex.clone(), Execution::Native),
+        (flex, Execution::Device),
+        (ndarray, Execution::Device),
+    ];
+    let mut checked = 0;
+    for entry in entries() {
+        let families = ["linear", "convolution", "attention", "recurrent"];
+        if !families
+            .iter()
+            .any(|family| entry.family.to_string().to_lowercase().contains(family))
+        {
+            continue;
+        }
+        let products = ways.clone().map(|(device, execution)| {
+            let point = entry.point(PointOptions {
+                device,
+                execution: Some(execution),
+                ..PointOptions::default()
+            });
+            let point = point.ok()?;
+            let kfac = point.kfac(&KfacOptions::default()).ok()?;
+            let product = kfac.apply(&direction(&point, 0.4)).unwrap();
+            Some(vector::to_f64(&product))
+        });
+        let [Some(first), Some(second), Some(third)] = products else {
+            continue;
+        };
+        let flat = |values: &[f64]| {
+            vector::from_f64(
+                values,
+                &burn::prelude::Device::flex(),
+                burn::tensor::DType::F64,
+            )
+        };
+        for other in [second, third] {
+            let error = relative(&flat(&other), &flat(&first));
+            assert!(error < 1e-10, "{entry:?}: {error:e}");
+        }
+        checked += 1;
+    }
+    assert!(checked > 30, "{checked}");
 }

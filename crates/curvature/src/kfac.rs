@@ -7,6 +7,7 @@ mod moments;
 mod operator;
 mod pass;
 mod patches;
+mod product;
 mod spectrum;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 use faer::Mat;
 use operator::{Bases, Block};
+use product::product;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use spectrum::{Spectrum, check_sign, eigen};
 use std::sync::{Arc, OnceLock};
@@ -280,9 +283,13 @@ impl Kfac {
         if let Some(known) = self.eigen.get() {
             return Ok(known);
         }
+        let pairs = self.factors.pairs.par_iter();
+        let eigen = pairs.map(|pair| {
+            let (a, b) = rayon::join(|| eigen(&pair.a), || eigen(&pair.b));
+            Ok((a?, b?))
+        });
         let (mut values, mut bases, mut grids) = (Vec::new(), Vec::new(), Vec::new());
-        for pair in &self.factors.pairs {
-            let ((a, of_a), (b, of_b)) = (eigen(&pair.a)?, eigen(&pair.b)?);
+        for ((a, of_a), (b, of_b)) in eigen.collect::<Result<Vec<_>, CurvatureError>>()? {
             grids.push(Mat::from_fn(a.len(), b.len(), |i, o| a[i] * b[o]));
             values.push([a, b]);
             bases.push(Arc::new(Bases { a: of_a, b: of_b }));
@@ -308,7 +315,7 @@ fn inverse(values: &[f64], vectors: &Mat<f64>, damping: f64) -> Mat<f64> {
     let scaled = Mat::from_fn(vectors.nrows(), values.len(), |i, j| {
         vectors[(i, j)] / (values[j] + damping)
     });
-    scaled * vectors.transpose()
+    product(scaled.as_ref(), vectors.transpose())
 }
 
 impl LinearOperator for Kfac {

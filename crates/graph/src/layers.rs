@@ -1,7 +1,7 @@
 //! The layers of a recorded model: weights that multiply activations, wherever and however the model's code does it.
 //!
-//! A layer is a parameter that is read by matrix products or convolutions only, with an activation (a value that depends on
-//! the batch) as the other factor. The parameter may be seen through reshapes, transposes, expansions and casts. A bias is a
+//! A layer is a parameter that is read by matrix products or convolutions only, with an activation as the other factor: a value that
+//! depends on the batch, at some places perhaps on nothing, such as the first state of a recurrent layer. The parameter may be seen through reshapes, transposes, expansions and casts. A bias is a
 //! parameter that is read by additions to the products of one layer only.
 
 mod gradients;
@@ -108,14 +108,18 @@ enum Side {
 /// All layers of the graph's outputs, in the order of their first use.
 fn find(graph: &Graph, parameters: usize) -> Vec<Found> {
     let views = views(graph, parameters);
-    let activations = graph.dependent_on(&graph.inputs[parameters..]);
+    let of_batch = graph.dependent_on(&graph.inputs[parameters..]);
+    let of_parameters = graph.dependent_on(&graph.inputs[..parameters]);
     let mut products: BTreeMap<usize, Vec<(usize, Found)>> = BTreeMap::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         let found = match &node.op {
             Op::Matmul => matrix_product(graph, node, &views),
             _ => convolution(graph, node, &views),
         };
-        if let Some(found) = found.filter(|found| activations[found.places[0].activation]) {
+        let product_of_parameters = |id: ValueId| of_parameters[id] && !of_batch[id];
+        if let Some(found) =
+            found.filter(|found| !product_of_parameters(found.places[0].activation))
+        {
             let of_weight = products.entry(found.layer.weight).or_default();
             of_weight.push((index, found));
         }
@@ -124,7 +128,9 @@ fn find(graph: &Graph, parameters: usize) -> Vec<Found> {
     for (weight, uses) in products {
         // a weight that is read in other ways as well, such as an embedding that is the last layer too, has other derivatives
         let explained: Vec<usize> = uses.iter().map(|(index, _)| *index).collect();
-        if readers(graph, &views, weight) == explained
+        let activated = (uses.iter()).any(|(_, found)| of_batch[found.places[0].activation]);
+        if activated
+            && readers(graph, &views, weight) == explained
             && let Some(found) = joined(uses)
         {
             layers.push(found);

@@ -3,14 +3,14 @@
 use super::entries::Entries;
 use super::operator::Space;
 use super::pass::{LayerAt, LayerPass, part};
+use super::product::{add_gram, mirror};
 use super::{KfacOptions, Others, WeightSharing};
 use crate::error::CurvatureError;
 use crate::gauss_newton_diagonal::diagonal_of;
 use crate::layout::ParameterLayout;
 use crate::output_factors::{Factors, OutputFactors};
 use crate::point::Point;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use faer::Mat;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -131,12 +131,17 @@ impl KfacFactors {
             (pass.layers.par_iter().zip(&mut pairs))
                 .for_each(|(at, pairs)| at.add_gradients(pairs, gradients, sharing));
         })?;
+        let mut pairs: Vec<Pair> = pairs.into_iter().flatten().collect();
+        for pair in &mut pairs {
+            mirror(&mut pair.a);
+            mirror(&mut pair.b);
+        }
         let space = space(pass, point);
         let others = others(point, factors, &space, options.others)?;
         Ok(Self {
             layout: point.layout().clone(),
             space,
-            pairs: pairs.into_iter().flatten().collect(),
+            pairs,
             others,
             examples: factors.examples() as f64,
         })
@@ -279,7 +284,7 @@ impl LayerAt<'_> {
             for (group, pair) in pairs.iter_mut().enumerate() {
                 let columns = group * inputs..(group + 1) * inputs;
                 let rows = part(&rows, columns, self.input_width());
-                add_gram(&mut pair.a, rows, 1.0 / count as f64);
+                add_gram(pair.a.as_mut(), rows, 1.0 / count as f64);
             }
         }
         pairs
@@ -294,7 +299,7 @@ impl LayerAt<'_> {
                 for (group, pair) in pairs.iter_mut().enumerate() {
                     let columns = group * outputs..(group + 1) * outputs;
                     let rows = part(&rows, columns, self.output_width());
-                    add_gram(&mut pair.b, rows, 1.0);
+                    add_gram(pair.b.as_mut(), rows, 1.0);
                 }
             }
         }
@@ -323,9 +328,4 @@ impl LayerAt<'_> {
         });
         sums.collect()
     }
-}
-
-/// M + scale XᵀX.
-pub(super) fn add_gram(sum: &mut Mat<f64>, rows: MatRef<'_, f64>, scale: f64) {
-    matmul(sum, Accum::Add, rows.transpose(), rows, scale, Par::Seq);
 }

@@ -2,6 +2,7 @@
 
 use super::operator::Bases;
 use super::pass::{LayerAt, LayerPass, part};
+use super::product::product;
 use crate::error::CurvatureError;
 use crate::output_factors::OutputFactors;
 use faer::linalg::matmul::matmul;
@@ -73,7 +74,7 @@ impl LayerAt<'_> {
 
 fn in_basis(rows: MatRef<'_, f64>, basis: Option<&Mat<f64>>) -> Mat<f64> {
     match basis {
-        Some(basis) => rows * basis,
+        Some(basis) => product(rows, basis.as_ref()),
         None => rows.to_owned(),
     }
 }

@@ -1,12 +1,13 @@
 //! Block diagonal operators whose blocks are Kronecker products, or diagonal in Kronecker products of eigenbases.
 
 use super::entries::Entries;
+use super::product::product;
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
 use crate::vector::{from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
-use faer::Mat;
+use faer::{Mat, MatRef};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,21 +62,26 @@ pub(super) enum Block {
     Diagonal { bases: Arc<Bases>, values: Mat<f64> },
 }
 
+/// A V B.
+fn sandwich(a: MatRef<'_, f64>, matrix: &Mat<f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+    product(product(a, matrix.as_ref()).as_ref(), b)
+}
+
 impl Bases {
     /// Uₐᵀ V U_b.
     pub(super) fn coordinates(&self, matrix: &Mat<f64>) -> Mat<f64> {
-        self.a.transpose() * matrix * &self.b
+        sandwich(self.a.transpose(), matrix, self.b.as_ref())
     }
 
     fn back(&self, coordinates: &Mat<f64>) -> Mat<f64> {
-        &self.a * coordinates * self.b.transpose()
+        sandwich(self.a.as_ref(), coordinates, self.b.transpose())
     }
 }
 
 impl Block {
     fn apply(&self, matrix: &Mat<f64>) -> Mat<f64> {
         match self {
-            Self::Product { a, b } => a * matrix * b,
+            Self::Product { a, b } => sandwich(a.as_ref(), matrix, b.as_ref()),
             Self::Diagonal { bases, values } => {
                 let mut coordinates = bases.coordinates(matrix);
                 for (column, scales) in coordinates.col_iter_mut().zip(values.col_iter()) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::dense::dense;
 use crate::{Mode, Objective, Precision, Reduction};
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
 use burn::nn::{
     BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig1d,
@@ -726,4 +726,27 @@ fn single_precision_is_enough_for_f32() {
     let error = difference(&matrix(&kfac), &blocks_of_gauss_newton(&point, &kfac));
     assert!(error < 1e-5, "{error:e}");
     assert_eq!(kfac.dtype(), burn::tensor::DType::F32);
+}
+
+/// z = W x + b with the examples as columns.
+#[derive(Module, Debug)]
+struct Columns {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+#[test]
+fn a_weight_on_the_left_is_a_layer() {
+    let model = Columns {
+        weight: Param::from_tensor(numbers([3, 4], 0.5)),
+        bias: Param::from_tensor(numbers([3], 0.7)),
+    };
+    let objective = objective(|model: &Columns, x: Tensor<2>| {
+        let product = model.weight.val().matmul(x.transpose());
+        let sum: Tensor<2> = product + model.bias.val().reshape([3, 1]);
+        sum.transpose()
+    });
+    let batch = (numbers([5, 4], 1.0), numbers([5, 3], 2.0));
+    let point = objective.at(&model, &batch).unwrap();
+    assert_exact(&point, &KfacOptions::default(), point.dim());
 }
