@@ -12,6 +12,9 @@ use std::ops::Range;
 /// Numbers of products that are computed at once: 128 MB.
 const IN_FLIGHT: usize = 1 << 24;
 
+/// Numbers of each of several ranges of the parameters.
+type Parts = Vec<Vec<f64>>;
+
 /// An unbiased estimate of the diagonal of the Gauss-Newton matrix, with its standard errors.
 #[derive(Clone, Debug)]
 pub struct GaussNewtonDiagonal {
@@ -114,8 +117,9 @@ impl Point {
         seed: Seed,
     ) -> Result<GaussNewtonDiagonal, CurvatureError> {
         let factors = OutputFactors::exact(self)?;
-        let whole = [0..self.dim()];
-        let (mean, errors) = sampled(self, &factors, &whole, samples, seed)?;
+        let whole = 0..self.dim();
+        let whole = std::slice::from_ref(&whole);
+        let (mean, errors) = sampled(self, &factors, whole, samples, seed)?;
         let vector = |parts: &[Vec<f64>]| from_f64(&parts[0], self.device(), self.dtype());
         Ok(GaussNewtonDiagonal {
             values: vector(&mean),
@@ -132,7 +136,7 @@ pub(crate) fn diagonal_of(
     ranges: &[Range<usize>],
     samples: usize,
     seed: Seed,
-) -> Result<Vec<Vec<f64>>, CurvatureError> {
+) -> Result<Parts, CurvatureError> {
     if factors.columns() * factors.examples() <= samples {
         return exact(point, factors, ranges);
     }
@@ -144,7 +148,7 @@ fn exact(
     point: &Point,
     factors: &OutputFactors,
     ranges: &[Range<usize>],
-) -> Result<Vec<Vec<f64>>, CurvatureError> {
+) -> Result<Parts, CurvatureError> {
     let columns = factors.columns();
     let mut sums: Vec<Vec<f64>> = ranges.iter().map(|range| vec![0.0; range.len()]).collect();
     if ranges.is_empty() {
@@ -173,7 +177,7 @@ fn sampled(
     ranges: &[Range<usize>],
     samples: usize,
     seed: Seed,
-) -> Result<(Vec<Vec<f64>>, Vec<Vec<f64>>), CurvatureError> {
+) -> Result<(Parts, Parts), CurvatureError> {
     if samples == 0 {
         return Err(CurvatureError::Argument {
             name: "the number of samples",
@@ -181,7 +185,7 @@ fn sampled(
             requirement: "at least one is needed",
         });
     }
-    let zeros = || -> Vec<Vec<f64>> { ranges.iter().map(|range| vec![0.0; range.len()]).collect() };
+    let zeros = || -> Parts { ranges.iter().map(|range| vec![0.0; range.len()]).collect() };
     let (mut means, mut squares) = (zeros(), zeros());
     let seed = seed.stream("diagonal");
     let mut count = 0.0;

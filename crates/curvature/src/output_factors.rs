@@ -1,6 +1,7 @@
 //! Square roots of the Hessian of the loss by the outputs, example by example.
 
 mod root;
+mod structure;
 #[cfg(test)]
 mod tests;
 
@@ -79,7 +80,7 @@ impl OutputFactors {
     /// All columns of a square root of H_L, which is block diagonal by examples.
     pub(crate) fn exact(point: &Point) -> Result<Self, CurvatureError> {
         let (shape, examples) = outputs_of(point)?;
-        let root = root::find(point, &shape, examples)?;
+        let root = structure::find(point, &shape, examples)?;
         Ok(Self {
             shape,
             examples,

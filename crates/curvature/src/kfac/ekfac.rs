@@ -30,6 +30,28 @@ use burn::tensor::DType;
 /// # References
 ///
 /// George et al. (2018), Fast approximate natural gradient descent in a Kronecker-factored eigenbasis, section 3.
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::prelude::*;
+/// use ravine_curvature::{KfacOptions, LinearOperator, Objective};
+///
+/// let device = Device::flex();
+/// let model = LinearConfig::new(3, 2).init(&device);
+/// let objective = Objective::new(
+///     |model: &Linear, (x, _): &(Tensor<2>, Tensor<2>)| model.forward(x.clone()).tanh(),
+///     |outputs, (_, y)| (outputs - y.clone()).powi_scalar(2).mean(),
+/// );
+/// let batch = (Tensor::<2>::ones([5, 3], &device), Tensor::<2>::zeros([5, 2], &device));
+/// let point = objective.at(&model, &batch)?;
+/// let ekfac = point.ekfac(&KfacOptions::default())?;
+/// // the trace is that of the Gauss-Newton matrix
+/// let trace = point.gauss_newton_diagonal()?.sum().into_scalar::<f32>();
+/// assert!((ekfac.trace() - f64::from(trace)).abs() < 1e-5);
+/// let step = ekfac.inverse(1e-3)?.apply(&point.gradient()?)?;
+/// assert_eq!(step.dims(), [8]);
+/// # Ok::<(), ravine_curvature::CurvatureError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EkFac {
     spectrum: Spectrum,

@@ -2,12 +2,12 @@
 
 use super::entries::Entries;
 use super::patches::Patches;
+use super::rows::Order;
 use crate::error::CurvatureError;
-use crate::output_factors::{OutputFactors, directions};
+use crate::output_factors::OutputFactors;
 use crate::point::Point;
 use crate::products::{Products, Shared};
-use crate::seed::Seed;
-use crate::vector::{standard_normal, to_f64};
+use crate::vector::to_f64;
 use faer::MatRef;
 use ravine_graph::{Array, Layer};
 use std::ops::Range;
@@ -20,65 +20,33 @@ const IN_FLIGHT: usize = 1 << 24;
 
 /// All layers of a model at a point.
 pub(crate) struct LayerPass<'p> {
-    point: &'p Point,
+    pub(super) point: &'p Point,
     gradients: Option<(&'p Products, Shared)>,
     pub(super) layers: Vec<LayerAt<'p>>,
     /// Numbers of a gradient by all products.
-    width: usize,
+    pub(super) width: usize,
 }
 
 /// A layer at a point.
 pub(super) struct LayerAt<'p> {
     pub(super) layer: &'p Layer,
     pub(super) entries: Vec<Entries>,
-    uses: Vec<UseAt>,
+    pub(super) uses: Vec<UseAt>,
     /// Examples that can be told apart: one if they cannot.
     pub(super) examples: usize,
     /// Whether the outputs of an example depend on its own rows only.
-    independent: bool,
+    pub(super) independent: bool,
 }
 
-struct UseAt {
+/// A use of a layer at a point.
+pub(super) struct UseAt {
     activation: Vec<f64>,
-    rows: usize,
-    positions: usize,
+    pub(super) rows: usize,
+    pub(super) positions: usize,
     patches: Patches,
-    order: Order,
+    pub(super) order: Order,
     /// Place of the first number in a gradient by all products.
-    start: usize,
-}
-
-/// How the rows of all uses of all layers belong to examples; none where examples are mixed.
-#[derive(Clone, Debug)]
-pub(crate) struct RowOrders {
-    examples: usize,
-    orders: Vec<Vec<Option<Order>>>,
-}
-
-/// How rows belong to examples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// The rows of an example lie together.
-    Together,
-    /// The examples of a time step lie together.
-    Apart,
-}
-
-impl Order {
-    fn example(self, row: usize, rows: usize, examples: usize) -> usize {
-        match self {
-            Self::Together => row / (rows / examples),
-            Self::Apart => row % examples,
-        }
-    }
-
-    /// Row number `index` of an example.
-    fn row(self, example: usize, index: usize, rows: usize, examples: usize) -> usize {
-        match self {
-            Self::Together => example * (rows / examples) + index,
-            Self::Apart => index * examples + example,
-        }
-    }
+    pub(super) start: usize,
 }
 
 /// A number for each entry of a matrix `[rows, columns]` within wider rows.
@@ -111,19 +79,21 @@ impl<'p> LayerPass<'p> {
         for layer in layers {
             let uses = layer.uses.iter().zip(&mut activations);
             let uses = uses.map(|(layer_use, activation)| {
+                let activation = numbers(point, activation);
+                check_finite("an activation of a layer", &activation)?;
                 let start = pass.width;
                 let (rows, positions) = (layer_use.rows, layer_use.positions());
                 pass.width += rows * positions * layer.groups * layer.outputs;
-                UseAt {
-                    activation: numbers(point, activation),
+                Ok(UseAt {
+                    activation,
                     rows,
                     positions,
                     patches: Patches::of(&layer_use.window),
                     order: Order::Together,
                     start,
-                }
+                })
             });
-            let uses = uses.collect();
+            let uses = uses.collect::<Result<_, CurvatureError>>()?;
             pass.layers.push(LayerAt {
                 layer,
                 entries: Entries::of(layer, point.layout()),
@@ -137,13 +107,13 @@ impl<'p> LayerPass<'p> {
     }
 
     /// How many directions to take at once.
-    fn at_once(&self) -> usize {
+    pub(super) fn at_once(&self) -> usize {
         let preferred = self.gradients.as_ref().map_or(1, |(p, _)| p.preferred());
         preferred.min(IN_FLIGHT / self.width.max(1)).max(1)
     }
 
     /// The gradients by all products for several vectors u, a row each.
-    fn gradients(&self, directions: &Array) -> Result<Vec<f64>, CurvatureError> {
+    pub(super) fn gradients(&self, directions: &Array) -> Result<Vec<f64>, CurvatureError> {
         let Some((products, shared)) = &self.gradients else {
             return Ok(Vec::new());
         };
@@ -169,67 +139,6 @@ impl<'p> LayerPass<'p> {
             handle(&each);
         }
         Ok(())
-    }
-
-    /// Finds out which rows belong to which example, once for a recording where the gradients leave no doubt.
-    fn tell_examples(&mut self, examples: usize) -> Result<(), CurvatureError> {
-        let known = &self.point.engine().row_orders;
-        let found = match known.get().filter(|known| known.examples == examples) {
-            Some(known) => known.clone(),
-            None => {
-                let (found, certain) = self.row_orders(examples)?;
-                if certain {
-                    known.get_or_init(|| found.clone());
-                }
-                found
-            }
-        };
-        for (at, orders) in self.layers.iter_mut().zip(&found.orders) {
-            at.independent = orders.iter().all(Option::is_some);
-            at.examples = if at.independent { examples } else { 1 };
-            for (layer_use, order) in at.uses.iter_mut().zip(orders) {
-                layer_use.order = order.unwrap_or(Order::Together);
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets ⟨outputs, u⟩ speak for half of the examples, again and again, and sees which rows have a gradient: also whether enough of
-    /// them ever have one (a layer of zeros says nothing of those below).
-    fn row_orders(&self, examples: usize) -> Result<(RowOrders, bool), CurvatureError> {
-        let shape = self.point.output_shape()?;
-        let total: usize = shape.iter().product();
-        let outputs = total / examples;
-        let mut rng = Seed::new(0).stream("examples").rng();
-        let random = standard_normal(total, &mut rng);
-        let bits = (usize::BITS - (examples - 1).leading_zeros()) as usize;
-        let halves = (0..bits).map(|bit| {
-            let half = random.iter().enumerate().map(|(place, &x)| {
-                let chosen = (place / outputs) >> bit & 1 == 1;
-                if chosen { x } else { 0.0 }
-            });
-            half.collect::<Vec<f64>>()
-        });
-        let halves: Vec<Vec<f64>> = halves.collect();
-        let mut found: Vec<Vec<f64>> = Vec::with_capacity(bits);
-        for halves in halves.chunks(self.at_once()) {
-            let gradients = self.gradients(&directions(self.point, &shape, halves.to_vec())?)?;
-            found.extend(gradients.chunks_exact(self.width).map(<[f64]>::to_vec));
-        }
-        let mut certain = true;
-        let mut of_layer = |at: &LayerAt<'_>| -> Vec<Option<Order>> {
-            let features = at.layer.groups * at.layer.outputs;
-            let uses = at.uses.iter();
-            uses.map(|layer_use| {
-                certain &= layer_use.speaks(features, &found);
-                [Order::Together, Order::Apart]
-                    .into_iter()
-                    .find(|order| layer_use.fits(*order, features, examples, &found))
-            })
-            .collect()
-        };
-        let orders = self.layers.iter().map(&mut of_layer).collect();
-        Ok((RowOrders { examples, orders }, certain))
     }
 
     /// Refuses layers in which examples are not independent.
@@ -260,35 +169,6 @@ impl<'p> LayerPass<'p> {
         };
         let all = 0..self.point.layout().entries().len();
         all.filter(|parameter| !of_layers(parameter)).collect()
-    }
-}
-
-impl UseAt {
-    /// Whether a good part of the rows has a gradient in one of the halves.
-    fn speaks(&self, features: usize, found: &[Vec<f64>]) -> bool {
-        let width = self.positions * features;
-        let own = |row: usize| self.start + row * width..self.start + (row + 1) * width;
-        let rows = (0..self.rows).filter(|&row| {
-            let mut halves = found.iter();
-            halves.any(|gradients| gradients[own(row)].iter().any(|x| *x != 0.0))
-        });
-        found.is_empty() || 4 * rows.count() >= self.rows
-    }
-
-    /// Whether rows have gradients only where their examples were chosen.
-    fn fits(&self, order: Order, features: usize, examples: usize, found: &[Vec<f64>]) -> bool {
-        if !self.rows.is_multiple_of(examples) {
-            return false;
-        }
-        let width = self.positions * features;
-        found.iter().enumerate().all(|(bit, gradients)| {
-            let own = &gradients[self.start..self.start + self.rows * width];
-            let largest = own.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
-            own.chunks_exact(width).enumerate().all(|(row, numbers)| {
-                order.example(row, self.rows, examples) >> bit & 1 == 1
-                    || numbers.iter().all(|x| x.abs() <= 1e-6 * largest)
-            })
-        })
     }
 }
 
@@ -359,4 +239,12 @@ impl LayerAt<'_> {
 /// The numbers of an array in f64.
 fn numbers(point: &Point, array: Array) -> Vec<f64> {
     to_f64(&point.engine().vector(array.as_vector()))
+}
+
+/// Refuses numbers that are not finite.
+pub(super) fn check_finite(what: &'static str, numbers: &[f64]) -> Result<(), CurvatureError> {
+    match numbers.iter().find(|x| !x.is_finite()) {
+        Some(&value) => Err(CurvatureError::NonFinite { what, value }),
+        None => Ok(()),
+    }
 }

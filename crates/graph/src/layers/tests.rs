@@ -1,5 +1,5 @@
 use super::*;
-use crate::op::{Kind, Unary};
+use crate::op::{Binary, Kind, Unary};
 use burn_ir::Conv2dOptionsIr;
 
 /// Inputs: a weight `[3, 4]`, a bias `[4]`, a batch `[5, 3]`.

@@ -106,6 +106,15 @@ impl View {
     pub(super) fn repeats(&self, mut axes: impl Iterator<Item = usize>) -> bool {
         axes.all(|axis| self.stride(axis) == 0)
     }
+
+    /// Whether the view is the parameter as a row-major matrix of these sides.
+    pub(super) fn is_row_major(&self, rows: usize, width: usize) -> bool {
+        let mut expected = rows * width;
+        self.dims.iter().enumerate().all(|(axis, &length)| {
+            expected /= length.max(1);
+            length == 1 || self.strides[axis] == expected
+        })
+    }
 }
 
 /// For each value, its view of a parameter.
