@@ -11,6 +11,7 @@ mod patches;
 mod product;
 mod rows;
 mod spectrum;
+mod tensors;
 #[cfg(test)]
 mod tests;
 
@@ -115,12 +116,12 @@ impl Kfac {
             a: pair.a.clone(),
             b: pair.b.clone(),
         });
-        let operator = KroneckerOperator {
-            space: factors.space.clone(),
-            blocks: blocks.collect(),
-            others: factors.others.clone(),
-            definiteness: Definiteness::PositiveSemidefinite,
-        };
+        let operator = KroneckerOperator::new(
+            factors.space.clone(),
+            blocks.collect(),
+            factors.others.clone(),
+            Definiteness::PositiveSemidefinite,
+        );
         Self {
             factors,
             operator,
@@ -158,10 +159,12 @@ impl Kfac {
                 b: inverse(b, &bases.b, damping.sqrt() / pi),
             }
         });
-        Ok(KroneckerOperator {
-            blocks: blocks.collect(),
-            ..exact
-        })
+        Ok(KroneckerOperator::new(
+            exact.space,
+            blocks.collect(),
+            exact.others,
+            Definiteness::PositiveDefinite,
+        ))
     }
 
     /// F^½, the positive semidefinite root.

@@ -38,9 +38,16 @@ impl Entries {
         }
     }
 
-    /// The matrix of these entries of a flat vector.
-    pub(super) fn gather(&self, vector: &[f64]) -> Mat<f64> {
-        Mat::from_fn(self.inputs, self.outputs, |i, o| vector[self.index(i, o)])
+    /// Inputs without the row of the bias.
+    pub(super) fn weight_rows(&self) -> usize {
+        self.inputs - usize::from(self.bias.is_some())
+    }
+
+    /// Whether the outputs of an input lie side by side; else the inputs of an output do.
+    pub(super) fn is_row_major(&self) -> bool {
+        let [of_input, of_output] = self.steps;
+        let outputs_together = self.outputs == 1 || of_output == 1;
+        outputs_together && (self.weight_rows() == 1 || of_input == self.outputs)
     }
 
     /// Writes the matrix into a flat vector.

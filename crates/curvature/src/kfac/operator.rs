@@ -1,16 +1,14 @@
 //! Block diagonal operators whose blocks are Kronecker products, or diagonal in Kronecker products of eigenbases.
 
 use super::entries::Entries;
-use super::product::product;
+use super::tensors::Tensors;
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
-use crate::vector::{from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
-use faer::{Mat, MatRef};
-use rayon::prelude::*;
+use faer::Mat;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A symmetric operator that is block diagonal over the layers of a model.
 ///
@@ -20,8 +18,8 @@ use std::sync::Arc;
 ///
 /// # Shapes
 ///
-/// Vectors `[n]` in the order of the [`ParameterLayout`](crate::ParameterLayout). The arithmetic is in f64 on the processor; products are
-/// rounded to the operator's dtype.
+/// Vectors `[n]` in the order of the [`ParameterLayout`](crate::ParameterLayout). Factors are made in f64, and
+/// rounded to the operator's dtype for the products on its device.
 ///
 /// # Cost
 ///
@@ -32,7 +30,9 @@ pub struct KroneckerOperator {
     pub(super) blocks: Vec<Block>,
     /// The diagonals of the parameters that belong to no layer, in the order of their ranges.
     pub(super) others: Vec<Vec<f64>>,
-    pub(super) definiteness: Definiteness,
+    definiteness: Definiteness,
+    /// Everything on the device, once it is needed.
+    tensors: OnceLock<Arc<Tensors>>,
 }
 
 /// The vectors that blocks act on.
@@ -62,36 +62,7 @@ pub(super) enum Block {
     Diagonal { bases: Arc<Bases>, values: Mat<f64> },
 }
 
-/// A V B.
-fn sandwich(a: MatRef<'_, f64>, matrix: &Mat<f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    product(product(a, matrix.as_ref()).as_ref(), b)
-}
-
-impl Bases {
-    /// Uₐᵀ V U_b.
-    pub(super) fn coordinates(&self, matrix: &Mat<f64>) -> Mat<f64> {
-        sandwich(self.a.transpose(), matrix, self.b.as_ref())
-    }
-
-    fn back(&self, coordinates: &Mat<f64>) -> Mat<f64> {
-        sandwich(self.a.as_ref(), coordinates, self.b.transpose())
-    }
-}
-
 impl Block {
-    fn apply(&self, matrix: &Mat<f64>) -> Mat<f64> {
-        match self {
-            Self::Product { a, b } => sandwich(a.as_ref(), matrix, b.as_ref()),
-            Self::Diagonal { bases, values } => {
-                let mut coordinates = bases.coordinates(matrix);
-                for (column, scales) in coordinates.col_iter_mut().zip(values.col_iter()) {
-                    (column.iter_mut().zip(scales.iter())).for_each(|(x, scale)| *x *= scale);
-                }
-                bases.back(&coordinates)
-            }
-        }
-    }
-
     fn trace(&self) -> f64 {
         let trace = |matrix: &Mat<f64>| (0..matrix.nrows()).map(|i| matrix[(i, i)]).sum::<f64>();
         match self {
@@ -122,17 +93,24 @@ impl KroneckerOperator {
         (blocks + others).sqrt()
     }
 
-    fn apply_row(&self, vector: &[f64]) -> Vec<f64> {
-        let mut product = vec![0.0; vector.len()];
-        for (entries, block) in self.space.entries.iter().zip(&self.blocks) {
-            entries.scatter(&block.apply(&entries.gather(vector)), &mut product);
+    pub(super) fn new(
+        space: Space,
+        blocks: Vec<Block>,
+        others: Vec<Vec<f64>>,
+        definiteness: Definiteness,
+    ) -> Self {
+        Self {
+            space,
+            blocks,
+            others,
+            definiteness,
+            tensors: OnceLock::new(),
         }
-        for (range, diagonal) in self.space.others.iter().zip(&self.others) {
-            let own = product[range.clone()].iter_mut();
-            let terms = vector[range.clone()].iter().zip(diagonal);
-            own.zip(terms).for_each(|(out, (x, d))| *out = x * d);
-        }
-        product
+    }
+
+    fn tensors(&self) -> &Tensors {
+        self.tensors
+            .get_or_init(|| Arc::new(Tensors::of(&self.space, &self.blocks, &self.others)))
     }
 }
 
@@ -167,11 +145,7 @@ impl LinearOperator for KroneckerOperator {
         if count == 0 {
             return Ok(vs.clone());
         }
-        let numbers = to_f64(&vs.clone().reshape([count * found]));
-        let rows = numbers.par_chunks_exact(found);
-        let products: Vec<Vec<f64>> = rows.map(|row| self.apply_row(row)).collect();
-        let flat = from_f64(&products.concat(), &self.space.device, self.space.dtype);
-        Ok(flat.reshape([count, found]))
+        Ok(self.tensors().apply(&self.space, vs.clone()))
     }
 
     fn block_size(&self) -> usize {

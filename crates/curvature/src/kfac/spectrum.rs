@@ -42,14 +42,9 @@ impl Spectrum {
             }
         });
         let others = self.others.iter();
-        KroneckerOperator {
-            space: self.space.clone(),
-            blocks: blocks.collect(),
-            others: others
-                .map(|diagonal| diagonal.iter().map(|&x| f(x)).collect())
-                .collect(),
-            definiteness,
-        }
+        let diagonal = |diagonal: &Vec<f64>| diagonal.iter().map(|&x| f(x)).collect();
+        let others = others.map(diagonal).collect();
+        KroneckerOperator::new(self.space.clone(), blocks.collect(), others, definiteness)
     }
 
     /// (F + λ I)^p for a negative p.

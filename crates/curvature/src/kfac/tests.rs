@@ -437,15 +437,17 @@ fn functions_of_the_operators_are_those_of_the_matrices() {
     }
     // more than a vector at once
     let vs: Tensor<2> = numbers([3, point.dim()], 4.0);
-    let block = kfac.apply_block(&vs).unwrap();
-    for row in 0..3 {
-        let v = vs.clone().slice_dim(0, row..row + 1).reshape([point.dim()]);
-        let one = kfac.apply(&v).unwrap();
-        let same = block
-            .clone()
-            .slice_dim(0, row..row + 1)
-            .reshape([point.dim()]);
-        assert_eq!(one.to_data(), same.to_data());
+    for operator in [&kfac as &dyn LinearOperator, &ekfac] {
+        let block = operator.apply_block(&vs).unwrap();
+        for row in 0..3 {
+            let v = vs.clone().slice_dim(0, row..row + 1);
+            let one = operator.apply(&v.reshape([point.dim()])).unwrap();
+            let same = block.clone().slice_dim(0, row..row + 1);
+            let difference = one - same.reshape([point.dim()]);
+            assert!(difference.abs().max().into_scalar::<f64>() < 1e-14);
+        }
+        let none = operator.apply_block(&Tensor::zeros([0, point.dim()], &device()));
+        assert_eq!(none.unwrap().dims(), [0, point.dim()]);
     }
 }
 
@@ -470,10 +472,12 @@ fn factored_damping_is_the_product_of_damped_factors() {
             b: shift(&pair.b, 0.2 / pi),
         }
     });
-    let damped = KroneckerOperator {
-        blocks: blocks.collect(),
-        ..kfac.operator.clone()
-    };
+    let damped = KroneckerOperator::new(
+        kfac.operator.space.clone(),
+        blocks.collect(),
+        kfac.operator.others.clone(),
+        Definiteness::PositiveDefinite,
+    );
     let identity = Mat::<f64>::identity(point.dim(), point.dim());
     let product = matrix(&inverse) * matrix(&damped);
     assert!(difference(&product, &identity) < 1e-10);
