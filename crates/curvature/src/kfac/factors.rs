@@ -99,7 +99,9 @@ impl KfacFactors {
     ///
     /// # Cost
     ///
-    /// One backward pass for each vector u, all examples together, and the outer products of activations and gradients in f64.
+    /// One backward pass for each vector u, all examples together, and the outer products of activations and gradients in f64; memory
+    /// for the activations of all layers in f64 (patches of convolutions are unfolded some examples at a time). The first time at a
+    /// recording, log₂(examples) backward passes more, to see which rows belong to which example.
     ///
     /// # Errors
     ///
