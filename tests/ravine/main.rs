@@ -4,6 +4,7 @@ mod behaviour;
 mod conformance;
 mod examples;
 mod gauss_newton;
+mod kfac;
 mod landscape;
 mod operators;
 mod reference;

@@ -1,6 +1,7 @@
 //! A recording made ready for a device, shared by all points that fit it.
 
 use crate::error::CurvatureError;
+use crate::kfac::RowOrders;
 use crate::layout::ParameterLayout;
 use crate::products::Products;
 use crate::seed::Seed;
@@ -11,7 +12,7 @@ use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
 use ravine_graph::{
     Array, DispatchTensor, Executable, Execution, GaussNewton, Graph, GraphError, Keep, Kind,
-    ModuleTensors, RandomInput, Recording, Target, arrange,
+    Layer, LayerGradients, ModuleTensors, RandomInput, Recording, Target, arrange,
 };
 use std::sync::OnceLock;
 
@@ -32,6 +33,9 @@ pub(crate) struct Engine {
     transposed_jacobian: OnceLock<Products>,
     loss_hessian: OnceLock<Products>,
     loss_gradient: OnceLock<Executable>,
+    layer_gradients: OnceLock<Products>,
+    /// How the rows of activations belong to examples, once that is known.
+    pub(crate) row_orders: OnceLock<RowOrders>,
 }
 
 /// How graphs are evaluated.
@@ -62,6 +66,8 @@ impl Engine {
             transposed_jacobian: OnceLock::new(),
             loss_hessian: OnceLock::new(),
             loss_gradient: OnceLock::new(),
+            layer_gradients: OnceLock::new(),
+            row_orders: OnceLock::new(),
         }
     }
 
@@ -165,6 +171,26 @@ impl Engine {
             let graph = recorded.loss_gradient.clone();
             self.executable(graph.with_joined_inputs(0..self.parameters()))
         })?)
+    }
+
+    /// The layers of the model.
+    pub(crate) fn layers(&self) -> Result<&[Layer], CurvatureError> {
+        Ok(&self.recorded_layers()?.layers)
+    }
+
+    /// The activations of all layers at a point, and the gradients of ⟨outputs, u⟩ by their products; none without layers.
+    pub(crate) fn layer_gradients(&self) -> Result<Option<&Products>, CurvatureError> {
+        let Some(graph) = &self.recorded_layers()?.graph else {
+            return Ok(None);
+        };
+        let products = get_or_try(&self.layer_gradients, || {
+            self.products(graph.clone(), self.parameters())
+        })?;
+        Ok(Some(products))
+    }
+
+    fn recorded_layers(&self) -> Result<&LayerGradients, CurvatureError> {
+        self.recording.layers()?.ok_or(CurvatureError::NoOutputs)
     }
 
     fn recorded_gauss_newton(&self) -> Result<&GaussNewton, CurvatureError> {

@@ -109,6 +109,47 @@ pub enum CurvatureError {
         /// The offending eigenvalue.
         eigenvalue: f64,
     },
+    /// The Hessian of the loss by the outputs does not fit into memory.
+    #[error(
+        "the Hessian of the loss by the outputs has {blocks} blocks of dimension {dim} and needs {gigabytes:.1} GB: use \
+         `Factors::Empirical`, or a batch with fewer examples (a cross entropy or a loss that is a sum over outputs needs no blocks)"
+    )]
+    LossHessianTooLarge {
+        /// Number of blocks.
+        blocks: usize,
+        /// Dimension of a block.
+        dim: usize,
+        /// Memory of all blocks in f64.
+        gigabytes: f64,
+    },
+    /// The loss is no sum over examples.
+    #[error(
+        "the loss couples the outputs of different examples (a part of {relative:.1e} of a product with its Hessian by the outputs \
+         lies between them), so that it has no factors for each example, as a contrastive loss has none: use products with \
+         `Point::gauss_newton`, or a batch whose `examples` counts each coupled group as one"
+    )]
+    ExamplesCoupled {
+        /// ‖H r − blocks r‖ / ‖H r‖ for a random r.
+        relative: f64,
+    },
+    /// The Hessian of the loss by the outputs has negative eigenvalues.
+    #[error(
+        "the loss is not convex in the outputs: its Hessian by them has the eigenvalue {eigenvalue:.3e} and no real square root. Choose \
+         the outputs closer to the loss, such as logits for a cross entropy, or use `Factors::Empirical`"
+    )]
+    LossNotConvex {
+        /// A negative eigenvalue.
+        eigenvalue: f64,
+    },
+    /// A layer mixes examples.
+    #[error(
+        "the outputs of one example depend on the activations of another in the layer of `{layer}`, as with batch norm in training \
+         mode: there are no gradients of single examples. Use `Mode::Evaluation`, or `Factors::MonteCarlo` with `WeightSharing::Expand`"
+    )]
+    ExamplesMixed {
+        /// The weight of the layer.
+        layer: String,
+    },
     /// An argument has no meaning.
     #[error("{name} is {value}, but {requirement}")]
     Argument {

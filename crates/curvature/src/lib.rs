@@ -31,6 +31,7 @@
 //! | [`Objective`] | a loss of a module on a batch, recorded as a graph with its derivatives |
 //! | [`Point`] | loss, gradient and Hessian at certain parameters |
 //! | [`Hessian`], [`LinearOperator`] | products with the Hessian; what algorithms take |
+//! | [`Kfac`], [`EkFac`] | Kronecker-factored approximations of the Gauss-Newton matrix, with inverses, roots and determinants |
 //! | [`Monitor`], [`taylor_check`] | how ill-conditioned the loss is along its gradient, and whether the Taylor model holds |
 //! | [`lanczos_top_k`], [`dense`], [`conjugate_gradient`] | eigenpairs with residuals, the whole matrix of a small model, solves |
 //! | [`landscape`] | losses along lines, planes and between solutions |
@@ -53,14 +54,17 @@ mod examples;
 mod explain;
 mod fisher;
 mod gauss_newton;
+mod gauss_newton_diagonal;
 mod gradient_statistics;
 mod hessian;
 mod jacobian;
+mod kfac;
 pub mod landscape;
 mod layout;
 mod monitor;
 mod objective;
 mod operator;
+mod output_factors;
 mod point;
 mod products;
 mod progress;
@@ -87,13 +91,19 @@ pub use fisher::{
     SampleCovariance,
 };
 pub use gauss_newton::GaussNewton;
+pub use gauss_newton_diagonal::GaussNewtonDiagonal;
 pub use gradient_statistics::GradientStatistics;
 pub use hessian::{Hessian, HvpMethod};
 pub use jacobian::Jacobian;
+pub use kfac::{
+    Accumulation, Damping, EkFac, Kfac, KfacFactors, KfacOptions, KroneckerOperator, LayerFactors,
+    Others, WeightSharing,
+};
 pub use layout::{LayoutEntry, ParameterLayout};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Reduction, Unreached};
 pub use operator::{Damped, Definiteness, LinearMap, LinearOperator};
+pub use output_factors::Factors;
 pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;

@@ -4,6 +4,7 @@ use crate::hessian::{Hessian, HvpMethod};
 use crate::layout::ParameterLayout;
 use crate::objective::Reduction;
 use crate::products::{Products, Shared};
+use crate::vector::to_f64;
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 use burn::module::Module;
@@ -138,14 +139,7 @@ impl Point {
     ///
     /// [`CurvatureError::NoOutputs`] for an objective that is a loss only; [`CurvatureError::Dimension`] for another rank than `D`.
     pub fn outputs<const D: usize>(&self) -> Result<Tensor<D>, CurvatureError> {
-        if !self.0.engine.recording.has_outputs() {
-            return Err(CurvatureError::NoOutputs);
-        }
-        if self.0.outputs.get().is_none() {
-            let outputs = self.0.engine.forward()?.run(&self.arrays()?)?;
-            self.keep_heads(&outputs);
-        }
-        let outputs = self.0.outputs.get().expect("just computed").clone();
+        let outputs = self.kept_outputs()?;
         let rank = burn::backend::TensorMetadata::shape(&outputs).num_dims();
         if rank != D {
             return Err(CurvatureError::Dimension {
@@ -286,6 +280,44 @@ impl Point {
         Ok((products, slot.get_or_init(|| shared)))
     }
 
+    /// Everything that products of a map of the caller's share, with the outputs that depend on the point only.
+    pub(crate) fn prepare_products(
+        &self,
+        products: &Products,
+    ) -> Result<(Shared, Vec<Array>), CurvatureError> {
+        Ok(products.prepare(&self.arrays()?)?)
+    }
+
+    /// The outputs, computed when they are first asked for.
+    fn kept_outputs(&self) -> Result<DispatchTensor, CurvatureError> {
+        if !self.0.engine.recording.has_outputs() {
+            return Err(CurvatureError::NoOutputs);
+        }
+        if self.0.outputs.get().is_none() {
+            let outputs = self.0.engine.forward()?.run(&self.arrays()?)?;
+            self.keep_heads(&outputs);
+        }
+        Ok(self.0.outputs.get().expect("just computed").clone())
+    }
+
+    /// The outputs, flat.
+    pub(crate) fn flat_outputs(&self) -> Result<Vec<f64>, CurvatureError> {
+        let outputs = self.kept_outputs()?;
+        let numbers = Tensor::<1>::from_dispatch(outputs).into_data();
+        Ok(numbers.iter::<f64>().collect())
+    }
+
+    /// ∂L/∂outputs, flat.
+    pub(crate) fn loss_gradient(&self) -> Result<Vec<f64>, CurvatureError> {
+        let gradient = self.output_gradient_array()?.as_vector();
+        Ok(to_f64(&self.0.engine.vector(gradient)))
+    }
+
+    fn output_gradient_array(&self) -> Result<Array, CurvatureError> {
+        let mut results = self.0.engine.loss_gradient()?.run(&self.arrays()?)?;
+        Ok(results.swap_remove(0))
+    }
+
     /// The product of one of the maps with a direction.
     pub(crate) fn map(&self, map: Map, direction: DispatchTensor) -> Result<Array, CurvatureError> {
         let (products, shared) = self.shared_by(map)?;
@@ -348,12 +380,7 @@ impl Point {
     /// The outputs, a row an example.
     pub(crate) fn output_rows(&self) -> Result<Tensor<2>, CurvatureError> {
         let width = self.outputs_per_example()?;
-        if self.0.outputs.get().is_none() {
-            let outputs = self.0.engine.forward()?.run(&self.arrays()?)?;
-            self.keep_heads(&outputs);
-        }
-        let outputs = self.0.outputs.get().expect("just computed").clone();
-        Ok(reshaped(outputs, [self.examples(), width]))
+        Ok(reshaped(self.kept_outputs()?, [self.examples(), width]))
     }
 
     /// ∂L/∂z, the gradient of the loss by the outputs z, in the reduction of the loss.
@@ -370,16 +397,15 @@ impl Point {
     ///
     /// [`CurvatureError::NoOutputs`], [`CurvatureError::Dimension`] for outputs of another rank.
     pub fn output_gradient<const D: usize>(&self) -> Result<Tensor<D>, CurvatureError> {
-        let mut results = self.0.engine.loss_gradient()?.run(&self.arrays()?)?;
-        self.of_outputs(results.swap_remove(0))
+        self.of_outputs(self.output_gradient_array()?)
     }
 
     /// The same, a row an example.
     pub(crate) fn output_gradient_rows(&self) -> Result<Tensor<2>, CurvatureError> {
         let width = self.outputs_per_example()?;
-        let engine = &self.0.engine;
-        let mut results = engine.loss_gradient()?.run(&self.arrays()?)?;
-        let gradient = results.swap_remove(0).into_tensor(engine.target());
+        let gradient = self
+            .output_gradient_array()?
+            .into_tensor(self.0.engine.target());
         Ok(reshaped(gradient, [self.examples(), width]))
     }
 

@@ -9,14 +9,14 @@ use burn_ir::ScalarIr;
 
 /// Products with the Jacobian J = ∂outputs/∂θ, the Hessian H_L of the loss by the outputs, and the Gauss-Newton matrix Jᵀ H_L J.
 ///
-/// All graphs but `loss_gradient` have the inputs of the recording, then the vector that they multiply, and give the product alone.
+/// All graphs have the inputs of the recording, then the vector that they multiply, and give the product alone.
 #[derive(Debug)]
 pub struct GaussNewton {
     /// Jᵀ u: one result for each parameter; u has the shape of the outputs.
     pub transposed_jacobian: Graph,
     /// J v: the shape of the outputs; v has one part for each parameter.
     pub jacobian: Graph,
-    /// ∂L/∂outputs, without a vector among the inputs.
+    /// ∂L/∂outputs, without a vector.
     pub loss_gradient: Graph,
     /// H_L w: w has the shape of the outputs.
     pub loss_hessian: Graph,
@@ -47,7 +47,7 @@ impl GaussNewton {
             Derivative::OfProducts(0..parameters),
         )?;
         let jacobian = at_zero(results(tangent, parameters..parameters + 1), count);
-        let (loss_gradient, loss_hessian) = loss_by_outputs(forward, parameters)?;
+        let (loss_gradient, loss_hessian) = of_loss(forward, parameters)?;
         let transposed_jacobian = simplify(transposed_jacobian.without_detach());
         let jacobian = simplify(jacobian.without_detach());
         let product = compose(&jacobian, &loss_hessian, &transposed_jacobian, parameters);
@@ -78,8 +78,8 @@ fn results(mut graph: Graph, outputs: std::ops::Range<usize>) -> Graph {
     simplify(graph)
 }
 
-/// ∂L/∂outputs and H_L w by backward and double backward of the part of the forward pass between outputs and loss.
-fn loss_by_outputs(forward: &Graph, parameters: usize) -> Result<(Graph, Graph), GraphError> {
+/// The gradient of the loss by the outputs, and H_L w by double backward of the part of the forward pass between outputs and loss.
+fn of_loss(forward: &Graph, parameters: usize) -> Result<(Graph, Graph), GraphError> {
     let count = forward.inputs.len();
     let (loss, outputs) = (forward.outputs[0], forward.outputs[1]);
     let mut head = forward.clone();
@@ -107,23 +107,28 @@ fn loss_by_outputs(forward: &Graph, parameters: usize) -> Result<(Graph, Graph),
     }
     let gradient = results(differentiate(&head, &[count], Derivative::OfLoss)?, 1..2);
     let product = differentiate(&gradient, &[count], Derivative::OfProducts(0..1))?;
-    // the outputs are computed by the forward pass again, in place of the variable
-    let product = results(product, 1..2).without_detach();
-    let mut whole = Graph {
-        outputs: Vec::new(),
-        ..forward.clone()
-    };
-    let mut first = whole.clone();
+    let product = results(product, 1..2);
+    let mut whole = at_outputs(forward, outputs);
+    let direction = whole.input(Kind::Float, forward.values[outputs].shape.clone());
     let mut inputs = forward.inputs.clone();
     inputs.push(outputs);
-    first.outputs = first.append(&gradient.without_detach(), &inputs);
-    let direction = whole.input(Kind::Float, forward.values[outputs].shape.clone());
+    let mut slope = at_outputs(forward, outputs);
+    slope.outputs = slope.append(&gradient.without_detach(), &inputs);
     inputs.push(direction);
-    whole.outputs = whole.append(&product, &inputs);
-    Ok((
-        simplify(first.without_detach()),
-        simplify(whole.without_detach()),
-    ))
+    whole.outputs = whole.append(&product.without_detach(), &inputs);
+    let simple = |graph: Graph| simplify(graph.without_detach());
+    Ok((simple(slope), simple(whole)))
+}
+
+/// The forward pass to the outputs, which takes the place of a variable.
+fn at_outputs(forward: &Graph, outputs: ValueId) -> Graph {
+    let whole = Graph {
+        outputs: vec![outputs],
+        ..forward.clone()
+    };
+    let mut whole = whole.without_dead_code();
+    whole.outputs.clear();
+    whole
 }
 
 fn compose(

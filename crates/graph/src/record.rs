@@ -9,6 +9,7 @@ use crate::execute::{Array, Executable, Execution};
 use crate::from_ir::import;
 use crate::gauss_newton::GaussNewton;
 use crate::graph::{Graph, Node, ValueId};
+use crate::layers::LayerGradients;
 use crate::op::{Kind, Op};
 use crate::parameters::{LayerBehaviour, ModuleTensors, track};
 use crate::simplify::{Report, simplify, simplify_reported, with_shifts_detached};
@@ -60,6 +61,7 @@ pub struct Recording {
     gradient_report: Report,
     product: OnceLock<Result<(Graph, Report), String>>,
     gauss_newton: OnceLock<Result<GaussNewton, String>>,
+    layers: OnceLock<Result<LayerGradients, String>>,
     /// The forward pass as it was captured: there the loss reads nothing but the outputs, which simplification may look through.
     captured_forward: Graph,
     /// How many inputs are parameters, fixed floats and batch tensors.
@@ -161,6 +163,7 @@ impl Recording {
             gradient_report,
             product: OnceLock::new(),
             gauss_newton: OnceLock::new(),
+            layers: OnceLock::new(),
             captured_forward,
             counts,
             random: captured.random,
@@ -230,14 +233,37 @@ impl Recording {
         let recorded = self.gauss_newton.get_or_init(|| {
             let span = tracing::debug_span!("record Gauss-Newton products");
             let _entered = span.enter();
-            let forward = match self.detached.is_empty() {
-                true => &self.captured_forward,
-                // with the marks of what is detached
-                false => &self.forward,
-            };
-            GaussNewton::record(forward, self.counts.parameters).map_err(|error| error.to_string())
+            GaussNewton::record(self.model(), self.counts.parameters)
+                .map_err(|error| error.to_string())
         });
         second_order(recorded, "outputs").map(Some)
+    }
+
+    /// The layers of the model with the gradients by their products; recorded when first asked for. None without outputs.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotTwiceDifferentiable`] if the derivative cannot be recorded.
+    pub fn layers(&self) -> Result<Option<&LayerGradients>, GraphError> {
+        if !self.has_outputs {
+            return Ok(None);
+        }
+        let recorded = self.layers.get_or_init(|| {
+            let span = tracing::debug_span!("record gradients by the products of the layers");
+            let _entered = span.enter();
+            LayerGradients::record(self.model(), self.counts.parameters)
+                .map_err(|error| error.to_string())
+        });
+        second_order(recorded, "outputs").map(Some)
+    }
+
+    /// The forward pass in which the loss reads nothing but the outputs.
+    fn model(&self) -> &Graph {
+        match self.detached.is_empty() {
+            true => &self.captured_forward,
+            // with the marks of what is detached
+            false => &self.forward,
+        }
     }
 
     /// Position of the first gradient among the outputs.
