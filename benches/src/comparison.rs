@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub const OURS: [&str; 2] = ["ravine", "ravine_tape"];
 
 /// The peers that are timed unless others are asked for: the fastest ways of JAX and PyTorch, and the libraries for curvature.
-pub const PEERS: [&str; 8] = [
+pub const PEERS: [&str; 9] = [
     "jax_lin",
     "jax_fr",
     "torch_rr_rebuild",
@@ -24,13 +24,16 @@ pub const PEERS: [&str; 8] = [
     "torch_compile_fr",
     "curvlinops",
     "pyhessian",
+    "hessian_eigenthings",
 ];
 
 /// Operations that are compared, and what they are called in reports.
-pub const OPERATIONS: [(&str, &str); 5] = [
+pub const OPERATIONS: [(&str, &str); 7] = [
     ("grad", "Gradient"),
     ("hvp", "Hessian-vector product"),
     ("ggn", "Gauss-Newton product"),
+    ("eig10", "Ten largest eigenvalues"),
+    ("slq", "Spectral density, 4 vectors and 50 steps"),
     ("trace100", "Trace from 100 probe vectors"),
     ("diag100", "Diagonal from 100 probe vectors"),
 ];

@@ -3,8 +3,10 @@ use crate::inputs::probe;
 use crate::row::Checksum;
 use crate::workloads::Workload;
 use burn::prelude::*;
-use rand::Rng;
-use ravine_curvature::{CurvatureError, HvpMethod, LinearOperator, Point, Seed};
+use ravine_curvature::{
+    CurvatureError, HutchinsonOptions, HvpMethod, LanczosOptions, LinearOperator, Point, Seed,
+    Which, diagonal_estimate, hutchinson_trace, lanczos_top_k,
+};
 use std::time::Instant;
 
 /// Probe vectors of an estimate.
@@ -19,6 +21,10 @@ pub enum Operation {
     Hvp,
     /// The Gauss-Newton product at a point that has been prepared.
     Ggn,
+    /// The ten largest eigenvalues of H with their vectors and residuals, to 1e-4 of the largest.
+    Eig10,
+    /// The spectral density of H by stochastic Lanczos quadrature: 4 vectors, 50 steps.
+    Slq,
     /// Hutchinson's estimate of the trace of H with 100 Rademacher vectors, drawing them included.
     Trace100,
     /// The same estimate of the diagonal of H.
@@ -32,14 +38,11 @@ impl Operation {
             Operation::Grad => "grad",
             Operation::Hvp => "hvp",
             Operation::Ggn => "ggn",
+            Operation::Eig10 => "eig10",
+            Operation::Slq => "slq",
             Operation::Trace100 => "trace100",
             Operation::Diag100 => "diag100",
         }
-    }
-
-    /// Products that it consists of, where it is an estimate.
-    pub fn products(self) -> Option<usize> {
-        matches!(self, Operation::Trace100 | Operation::Diag100).then_some(PROBES)
     }
 }
 
@@ -108,10 +111,37 @@ pub enum Outcome {
     /// An estimate of the trace.
     Trace(f64),
     /// An estimate of the diagonal `[n]`.
-    Diagonal(Tensor<1>),
+    Diagonal(Vec<f64>),
+    /// The largest eigenvalues, the largest first.
+    Eigenvalues {
+        /// λ₁ ≥ λ₂ ≥ …
+        values: Vec<f64>,
+        /// Operator applications.
+        products: usize,
+    },
+    /// A spectral density.
+    Density {
+        /// n times its mean: an estimate of the trace.
+        trace: f64,
+        /// Its integral.
+        mass: f64,
+        /// Operator applications.
+        products: usize,
+    },
 }
 
 impl Outcome {
+    /// Products that it consists of, where it is more than one.
+    pub fn products(&self) -> Option<usize> {
+        match self {
+            Outcome::Gradient { .. } | Outcome::Product(_) => None,
+            Outcome::Trace(_) | Outcome::Diagonal(_) => Some(PROBES),
+            Outcome::Eigenvalues { products, .. } | Outcome::Density { products, .. } => {
+                Some(*products)
+            }
+        }
+    }
+
     /// Figures to compare with those of other programs; `v` is the vector of products.
     pub fn checksum(&self, v: &[f64]) -> Checksum {
         let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -129,9 +159,13 @@ impl Outcome {
             }
             Outcome::Trace(trace) => checksum.trace = Some(*trace),
             Outcome::Diagonal(diagonal) => {
-                let diagonal = numbers(diagonal);
-                checksum.norm = Some(norm(&diagonal));
+                checksum.norm = Some(norm(diagonal));
                 checksum.sum = Some(diagonal.iter().sum());
+            }
+            Outcome::Eigenvalues { values, .. } => checksum.eigs = Some(values.clone()),
+            Outcome::Density { trace, mass, .. } => {
+                checksum.mean_times_n = Some(*trace);
+                checksum.mass = Some(*mass);
             }
         }
         checksum
@@ -189,6 +223,8 @@ impl<'a> Repeatable<'a> {
         let run: Box<dyn Fn() -> Result<Outcome, OperationError>> = match operation {
             Operation::Trace100 => Box::new(move || trace(operator.as_ref())),
             Operation::Diag100 => Box::new(move || diagonal(operator.as_ref())),
+            Operation::Eig10 => Box::new(move || eigenvalues(operator.as_ref())),
+            Operation::Slq => Box::new(move || quadrature(operator.as_ref())),
             _ => Box::new(move || Ok(Outcome::Product(finished(operator.apply(&v)?)?))),
         };
         Ok(Self {
@@ -235,55 +271,34 @@ fn gradient(point: &Point) -> Result<Outcome, OperationError> {
 
 /// (1/k) Σ zᵀAz.
 fn trace(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
-    let mut sum = 0.0;
-    each_weighted_block(operator, |block| {
-        sum += block.sum().into_data().iter::<f64>().sum::<f64>();
-    })?;
-    Ok(Outcome::Trace(sum / PROBES as f64))
+    let options = HutchinsonOptions::default().with_probes(PROBES);
+    let trace = hutchinson_trace(operator, &options, Seed::new(0))?;
+    Ok(Outcome::Trace(trace.estimate.value))
 }
 
 /// (1/k) Σ z ∘ Az.
 fn diagonal(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
-    let mut sum: Option<Tensor<2>> = None;
-    each_weighted_block(operator, |block| {
-        let rows = block.sum_dim(0);
-        sum = Some(match sum.take() {
-            Some(sum) => sum + rows,
-            None => rows,
-        });
-    })?;
-    let sum = sum.expect("there are probe vectors");
-    let mean = (sum / PROBES as f64).reshape([operator.dim()]);
-    Ok(Outcome::Diagonal(finished(mean)?))
+    let options = HutchinsonOptions::default().with_probes(PROBES);
+    let diagonal = diagonal_estimate(operator, &options, Seed::new(0))?;
+    Ok(Outcome::Diagonal(diagonal.values))
 }
 
-/// z ∘ Az for each probe vector z, a row each, in blocks of the operator's size.
-fn each_weighted_block(
-    operator: &dyn LinearOperator,
-    mut visit: impl FnMut(Tensor<2>),
-) -> Result<(), CurvatureError> {
-    let mut rng = Seed::new(0).stream("probes").rng();
-    let size = operator.block_size();
-    let mut left = PROBES;
-    while left > 0 {
-        let count = size.min(left);
-        let probes = rademacher(operator, count, &mut rng);
-        visit(operator.apply_block(&probes)? * probes);
-        left -= count;
-    }
-    Ok(())
+/// As the peers ask of ARPACK: k = 10, residuals of 1e-4 |λ|.
+fn eigenvalues(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
+    let options = LanczosOptions {
+        pairs: 10,
+        which: Which::LargestAlgebraic,
+        tolerance: 1e-4,
+        ..Default::default()
+    };
+    let top = lanczos_top_k(operator, &options, Seed::new(0))?;
+    Ok(Outcome::Eigenvalues {
+        values: top.ritz_values(),
+        products: top.applications,
+    })
 }
 
-/// Independent signs `[k, n]`, 64 from each random number.
-fn rademacher(operator: &dyn LinearOperator, k: usize, rng: &mut impl Rng) -> Tensor<2> {
-    let dims = [k, operator.dim()];
-    let count = dims[0] * dims[1];
-    let mut signs = Vec::with_capacity(count.next_multiple_of(64));
-    while signs.len() < count {
-        let bits = rng.next_u64();
-        signs.extend((0..64).map(|bit| if bits >> bit & 1 == 1 { 1f32 } else { -1f32 }));
-    }
-    signs.truncate(count);
-    let data = TensorData::new(signs, dims).convert_dtype(operator.dtype());
-    Tensor::from_data(data, (&operator.device(), operator.dtype()))
+/// Mass and mean of the density.
+fn quadrature(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
+    todo!()
 }

@@ -110,4 +110,13 @@ pub struct Checksum {
     /// The sum of a diagonal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sum: Option<f64>,
+    /// The largest eigenvalues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eigs: Option<Vec<f64>>,
+    /// The mass of a spectral density.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mass: Option<f64>,
+    /// n times the mean of a spectral density.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_times_n: Option<f64>,
 }

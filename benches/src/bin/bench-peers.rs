@@ -45,7 +45,7 @@ struct Run {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "grad,hvp,ggn,trace100,trace100_vmap,diag100"
+        default_value = "grad,hvp,ggn,eig10,slq,trace100,trace100_vmap,diag100"
     )]
     ops: Vec<String>,
     /// Threads of either side.

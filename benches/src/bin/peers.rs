@@ -26,7 +26,7 @@ struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "grad,hvp,ggn,trace100,diag100"
+        default_value = "grad,hvp,ggn,eig10,slq,trace100,diag100"
     )]
     ops: Vec<Operation>,
     /// Seconds of repetitions for each operation.
@@ -123,7 +123,6 @@ fn row(workload: &Workload, execution: Execution, operation: Operation, options:
         n_params: Some(workload.point().dim()),
         batch: Some(workload.batch()),
         op: operation.name().to_string(),
-        matvecs: operation.products(),
         ..Row::default()
     };
     match fill(&mut row, workload, execution, operation, options) {
@@ -163,6 +162,7 @@ fn fill(
     row.peak_rss_mb = peak_mib().filter(|_| peak_is_known);
     row.loadavg1 = load_average();
     let v = vector::to_f64(&probe(workload.point()));
+    row.matvecs = outcome.products();
     row.checksum = Some(outcome.checksum(&v));
     Ok(())
 }
