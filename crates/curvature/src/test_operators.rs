@@ -32,6 +32,24 @@ pub(crate) fn diagonal(values: &[f64]) -> DenseOperator {
     operator(&DenseSymmetric::from_matrix(matrix))
 }
 
+/// The operator of dimension 0.
+pub(crate) struct Nothing;
+
+impl LinearOperator for Nothing {
+    fn dim(&self) -> usize {
+        0
+    }
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+    fn dtype(&self) -> DType {
+        DType::F64
+    }
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, crate::CurvatureError> {
+        Ok(v.clone())
+    }
+}
+
 /// Counts the products of an operator, a vector each.
 pub(crate) struct Counted<'a> {
     operator: &'a dyn LinearOperator,

@@ -1,36 +1,60 @@
-use crate::dense::DenseSymmetric;
+use crate::eigen::basis::HostVector;
+use crate::eigen::krylov::{Krylov, Orthogonality, Step};
+use crate::eigen::pairs::{
+    Eigenpair, Which, argument, check as check_common, columns, measured, small_eigen,
+};
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
+use crate::progress::{Observer, Progress, unobserved};
 use crate::seed::Seed;
-use crate::vector::{dot, from_f64, norm, standard_normal, to_f64};
 use burn::prelude::Tensor;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
 
-/// Which end of the spectrum is wanted.
+/// How the vectors of a Lanczos iteration are kept orthogonal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Which {
-    /// The largest eigenvalues.
+pub enum Reorthogonalisation {
+    /// Against all vectors in every step.
     #[default]
-    LargestAlgebraic,
-    /// The smallest (most negative) eigenvalues.
-    SmallestAlgebraic,
-    /// The largest in absolute value.
-    LargestMagnitude,
+    Full,
+    /// Only when Simon's recurrence foretells an overlap above √u (u the unit of rounding): Ritz values as good as with `Full`, vectors
+    /// orthogonal to √u, so that residuals may stop falling at √u max |λ|. It saves arithmetic, never products: worth it where the basis costs as much as the products.
+    Selective,
+}
+
+/// What is done about eigenvalues of higher multiplicity, of which a Krylov space holds one vector only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Multiplicity {
+    /// Other copies are looked for where the Krylov space became invariant, which shows that there are some; otherwise they are found
+    /// only as rounding brings them in.
+    #[default]
+    AsMet,
+    /// Converged pairs are set aside and the search goes on from new random directions orthogonal to them, until one converges to
+    /// nothing better: about as many products more as one pair takes, and as many again for each round that finds something.
+    Searched,
 }
 
 /// How far a Lanczos iteration goes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LanczosOptions {
     /// Number k of eigenpairs.
     pub pairs: usize,
-    /// Which end of the spectrum.
+    /// Which part of the spectrum.
     pub which: Which,
     /// A pair is converged when ‖Av − λv‖ ≤ tolerance · max |λ|.
     pub tolerance: f64,
-    /// Most operator applications; the vectors of all of them are kept.
+    /// Most operator applications, those that measure the residuals not counted.
     pub max_iterations: usize,
+    /// Most basis vectors kept, at least k + 2: when they are there, the iteration restarts from the best Ritz vectors.
+    /// `None` keeps 3 k + 30. More vectors need fewer products.
+    pub vectors: Option<usize>,
+    /// How the vectors are kept orthogonal.
+    pub reorthogonalisation: Reorthogonalisation,
+    /// What is done about multiple eigenvalues.
+    pub multiplicity: Multiplicity,
 }
 
 impl Default for LanczosOptions {
@@ -40,31 +64,29 @@ impl Default for LanczosOptions {
             which: Which::LargestAlgebraic,
             tolerance: 1e-4,
             max_iterations: 300,
+            vectors: None,
+            reorthogonalisation: Reorthogonalisation::Full,
+            multiplicity: Multiplicity::AsMet,
         }
     }
-}
-
-/// An approximate eigenpair with its residual.
-#[derive(Clone, Debug)]
-pub struct Eigenpair {
-    /// The Ritz value λ = vᵀAv.
-    pub value: f64,
-    /// The Ritz vector, of norm one.
-    pub vector: Tensor<1>,
-    /// ‖Av − λv‖, computed with a product of its own. Some eigenvalue lies within this distance of λ.
-    pub residual: f64,
 }
 
 /// How a Lanczos iteration ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum LanczosEnding {
     /// All pairs have residuals below the tolerance.
     Converged,
-    /// The Krylov space became invariant: its Ritz pairs are exact, there may be fewer than asked for.
+    /// The vectors span the whole space: the pairs are exact, and fewer than asked for since there are no more.
     InvariantSubspace,
     /// The iterations were spent first.
     MaxIterations,
+    /// By the recurrence all pairs have converged, by their true products they have not: the tolerance is below the rounding of the
+    /// operator's products.
+    Rounding,
+    /// The observer asked to stop.
+    Stopped,
 }
 
 /// The result of [`lanczos_top_k`].
@@ -74,12 +96,14 @@ pub struct TopEigenpairs {
     pub pairs: Vec<Eigenpair>,
     /// How the iteration ended.
     pub ending: LanczosEnding,
-    /// Diagonal of the tridiagonal matrix.
+    /// Diagonal of the tridiagonal matrix, up to the first restart.
     pub alpha: Vec<f64>,
     /// Its off-diagonal.
     pub beta: Vec<f64>,
     /// Operator applications, those for the residuals included.
     pub applications: usize,
+    /// How often the basis was full and was restarted from its best Ritz vectors.
+    pub restarts: usize,
 }
 
 impl TopEigenpairs {
@@ -87,220 +111,401 @@ impl TopEigenpairs {
     pub fn ritz_values(&self) -> Vec<f64> {
         self.pairs.iter().map(|pair| pair.value).collect()
     }
+
+    /// The vectors, for a warm start.
+    pub fn vectors(&self) -> Vec<Tensor<1>> {
+        self.pairs.iter().map(|pair| pair.vector.clone()).collect()
+    }
 }
 
-/// The k eigenpairs at one end of the spectrum, by Lanczos iteration with full reorthogonalisation from a random start.
+/// k eigenpairs at the ends of the spectrum, by Lanczos iteration with thick restart from a random direction.
+///
+/// A V = V T + β v eᵀ with V orthonormal; the eigenpairs (θ, s) of T give the Ritz pairs (θ, V s) with residual |β sₘ|.
+///
+/// ```
+/// use burn::prelude::*;
+/// use burn::tensor::DType;
+/// use faer::Mat;
+/// use ravine_curvature::{DenseSymmetric, LanczosOptions, Seed, lanczos_top_k};
+///
+/// let matrix = Mat::from_fn(50, 50, |i, j| if i == j { i as f64 } else { 0.0 });
+/// let operator = DenseSymmetric::from_matrix(matrix).operator(&Device::flex(), DType::F64);
+/// let options = LanczosOptions { pairs: 2, ..Default::default() };
+/// let top = lanczos_top_k(&operator, &options, Seed::new(0))?;
+/// assert!((top.pairs[0].value - 49.0).abs() < 1e-6 && (top.pairs[1].value - 48.0).abs() < 1e-6);
+/// # Ok::<(), ravine_curvature::CurvatureError>(())
+/// ```
 ///
 /// # Cost
 ///
-/// At most `max_iterations` + k operator applications, and as many vectors of memory.
+/// At most `max_iterations` + k operator applications; `vectors` + 3 vectors of memory, in the operator's precision (f32 below f64).
+/// Residuals are measured with products of [`block_size`](LinearOperator::block_size) at once where that memory allows.
 ///
 /// # Errors
 ///
-/// [`CurvatureError::Argument`] for k = 0 or a tolerance that is not positive, [`CurvatureError::NonFinite`] if a product is not
-/// finite, what the operator reports. Not converging is no error: see [`TopEigenpairs::ending`] and the residuals.
+/// [`CurvatureError::Argument`] for k = 0, a tolerance that is not positive or too few `vectors`, [`CurvatureError::NonFinite`] if a
+/// product is not finite, what the operator reports. Not converging is no error: see [`TopEigenpairs::ending`] and the residuals.
 ///
 /// # References
 ///
-/// Golub and Van Loan (2013), Matrix Computations, section 10.1 (iteration), 10.3 (reorthogonalisation, twice is enough).
+/// Golub and Van Loan (2013), Matrix Computations, sections 10.1 (iteration) and 10.3 (reorthogonalisation, twice is enough);
+/// Wu and Simon (2000), Thick-restart Lanczos method; Simon (1984), The Lanczos algorithm with partial reorthogonalization.
 pub fn lanczos_top_k(
     operator: &dyn LinearOperator,
     options: &LanczosOptions,
     seed: Seed,
 ) -> Result<TopEigenpairs, CurvatureError> {
+    lanczos_top_k_observed(operator, options, &[], seed, &mut unobserved)
+}
+
+/// As [`lanczos_top_k`], starting near the span of earlier vectors (none: a random direction), and calls `observer` every few steps.
+///
+/// The start is the sum of the vectors and a twentieth of its length in a random direction, so that nothing is excluded.
+///
+/// # Errors
+///
+/// As [`lanczos_top_k`]; [`CurvatureError::Dimension`] for an earlier vector of another length.
+pub fn lanczos_top_k_observed(
+    operator: &dyn LinearOperator,
+    options: &LanczosOptions,
+    earlier: &[Tensor<1>],
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<TopEigenpairs, CurvatureError> {
     check(options)?;
     let span = tracing::debug_span!("lanczos", dim = operator.dim(), pairs = options.pairs);
     let _entered = span.enter();
-    let mut krylov = Krylov::start(operator, seed);
-    let most = options.max_iterations.min(operator.dim());
-    let ending = loop {
-        krylov.extend()?;
-        let size = krylov.alpha.len();
-        if krylov.is_invariant() {
-            break LanczosEnding::InvariantSubspace;
-        }
-        // the small problem costs O(m³): look now and then
-        let look = size >= options.pairs && (size.is_multiple_of(5) || size >= most);
-        if look && krylov.converged(options)? {
-            break LanczosEnding::Converged;
-        }
-        if size >= most {
-            break LanczosEnding::MaxIterations;
-        }
+    let mut lanczos = Lanczos::new(operator, options, seed);
+    let start = start(operator, earlier, seed)?;
+    let ending = match lanczos.krylov.enter(start) {
+        true => lanczos.run(observer)?,
+        false => LanczosEnding::InvariantSubspace,
     };
-    let pairs = krylov.pairs(options)?;
-    let applications = krylov.alpha.len() + pairs.len();
-    let mut beta = krylov.beta;
-    beta.truncate(krylov.alpha.len() - 1);
-    Ok(TopEigenpairs {
-        pairs,
-        ending,
-        alpha: krylov.alpha,
-        beta,
-        applications,
-    })
+    lanczos.finish(ending)
 }
 
 fn check(options: &LanczosOptions) -> Result<(), CurvatureError> {
-    let argument = |name, value, requirement| {
-        Err(CurvatureError::Argument {
-            name,
-            value,
-            requirement,
-        })
-    };
-    if options.pairs == 0 {
-        return argument("pairs", 0.0, "at least one eigenpair must be asked for");
-    }
-    if options.tolerance.is_nan() || options.tolerance <= 0.0 {
-        return argument("tolerance", options.tolerance, "it must be positive");
-    }
+    check_common(options.pairs, options.tolerance)?;
     if options.max_iterations < options.pairs {
         let value = options.max_iterations as f64;
-        return argument(
-            "max_iterations",
-            value,
-            "it must be at least the number of pairs",
-        );
+        let requirement = "it must be at least the number of pairs";
+        return Err(argument("max_iterations", value, requirement));
     }
-    Ok(())
-}
-
-/// An orthonormal basis of the Krylov space with its tridiagonal matrix.
-struct Krylov<'a> {
-    operator: &'a dyn LinearOperator,
-    basis: Vec<Tensor<1>>,
-    next: Tensor<1>,
-    alpha: Vec<f64>,
-    /// beta[j] couples vectors j and j + 1.
-    beta: Vec<f64>,
-}
-
-impl<'a> Krylov<'a> {
-    fn start(operator: &'a dyn LinearOperator, seed: Seed) -> Self {
-        let mut rng = seed.stream("lanczos").rng();
-        let start = standard_normal(operator.dim(), &mut rng);
-        let length = start.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let unit: Vec<f64> = start.iter().map(|x| x / length).collect();
-        Self {
-            operator,
-            basis: Vec::new(),
-            next: from_f64(&unit, &operator.device(), operator.dtype()),
-            alpha: Vec::new(),
-            beta: Vec::new(),
+    match options.vectors {
+        Some(vectors) if vectors < options.pairs.saturating_add(2) => {
+            let requirement = "it must be at least the number of pairs and two more";
+            Err(argument("vectors", vectors as f64, requirement))
         }
+        _ => Ok(()),
     }
+}
 
-    fn extend(&mut self) -> Result<(), CurvatureError> {
-        let v = self.next.clone();
-        let mut w = self.operator.apply(&v)?;
-        let alpha = dot(&v, &w);
-        if !alpha.is_finite() {
-            return Err(CurvatureError::NonFinite {
-                what: "vᵀAv in the Lanczos iteration",
-                value: alpha,
+/// Share of a warm start that is random.
+const RANDOM_SHARE: f64 = 0.05;
+
+/// The random direction, behind the sum of the earlier vectors.
+pub(crate) fn start(
+    operator: &dyn LinearOperator,
+    earlier: &[Tensor<1>],
+    seed: Seed,
+) -> Result<HostVector, CurvatureError> {
+    let (dim, dtype) = (operator.dim(), operator.dtype());
+    let mut start = HostVector::random_unit(dim, dtype, seed.stream("lanczos"));
+    for vector in earlier {
+        if vector.dims()[0] != dim {
+            return Err(CurvatureError::Dimension {
+                what: "an earlier eigenvector",
+                expected: dim,
+                found: vector.dims()[0],
             });
         }
-        self.basis.push(v);
-        self.alpha.push(alpha);
-        // twice is enough
-        for _ in 0..2 {
-            w = self.orthogonalised(w);
+        let vector = HostVector::read(vector.clone(), dtype);
+        let norm = vector.norm();
+        if norm > 0.0 && norm.is_finite() {
+            start.add(1.0 / (RANDOM_SHARE * norm), &vector);
         }
-        let beta = norm(&w);
-        self.beta.push(beta);
-        self.next = w.div_scalar(beta.max(f64::MIN_POSITIVE));
-        Ok(())
+    }
+    Ok(start)
+}
+
+/// Ritz pairs of the newest Krylov space, with what the recurrence says of their residuals.
+struct Ritz {
+    values: Vec<f64>,
+    vectors: Mat<f64>,
+    residuals: Vec<f64>,
+}
+
+/// What a look at the Ritz pairs leads to.
+enum Verdict {
+    /// Further steps.
+    Onwards,
+    /// This Krylov space has given what it can; it holds something that was not known.
+    Exhausted,
+    /// Nothing better is left.
+    Done,
+}
+
+struct Lanczos<'a> {
+    operator: &'a dyn LinearOperator,
+    options: &'a LanczosOptions,
+    seed: Seed,
+    krylov: Krylov,
+    /// Most vectors to keep.
+    room: usize,
+    /// Values of the vectors in front of the basis that belong to earlier Krylov spaces and are done with.
+    locked: Vec<f64>,
+    /// Krylov spaces begun before this one.
+    spaces: u64,
+    applications: usize,
+    restarts: usize,
+    tridiagonal: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+impl<'a> Lanczos<'a> {
+    fn new(operator: &'a dyn LinearOperator, options: &'a LanczosOptions, seed: Seed) -> Self {
+        let dim = operator.dim();
+        let wanted = options.vectors.unwrap_or(3 * options.pairs.min(dim) + 30);
+        let most = options.max_iterations.max(options.pairs + 2);
+        let room = wanted.min(dim).min(most);
+        let orthogonality = match options.reorthogonalisation {
+            Reorthogonalisation::Full => Orthogonality::Full,
+            Reorthogonalisation::Selective => Orthogonality::Partial,
+        };
+        let negligible = (1e-3 * options.tolerance).min(1e-6);
+        let krylov = Krylov::new(dim, operator.dtype(), room, orthogonality, negligible);
+        Self {
+            operator,
+            options,
+            seed,
+            krylov,
+            room,
+            locked: Vec::new(),
+            spaces: 0,
+            applications: 0,
+            restarts: 0,
+            tridiagonal: None,
+        }
     }
 
-    /// w − V Vᵀ w, as two matrix products.
-    fn orthogonalised(&self, w: Tensor<1>) -> Tensor<1> {
-        let dim = w.dims()[0];
-        self.basis.iter().fold(w, |w, v| {
-            let overlap = dot(v, &w);
-            debug_assert_eq!(v.dims()[0], dim);
-            w - v.clone().mul_scalar(overlap)
+    fn run(&mut self, observer: &mut Observer<'_>) -> Result<LanczosEnding, CurvatureError> {
+        let dim = self.operator.dim();
+        loop {
+            let step = self.step()?;
+            let size = self.krylov.size();
+            let spent = self.applications >= self.options.max_iterations;
+            let full = size >= self.room;
+            // the small problem costs O(m³): look now and then
+            let due = size >= self.options.pairs && self.applications.is_multiple_of(3);
+            if !(due || spent || full || step == Step::Invariant) {
+                continue;
+            }
+            let ritz = self.ritz()?;
+            let verdict = self.judge(&ritz, step);
+            if size >= dim {
+                return Ok(match self.options.pairs > dim {
+                    true => LanczosEnding::InvariantSubspace,
+                    false => LanczosEnding::Converged,
+                });
+            }
+            if matches!(verdict, Verdict::Done) {
+                return Ok(LanczosEnding::Converged);
+            }
+            if observer(&self.progress(&ritz)).is_break() {
+                return Ok(LanczosEnding::Stopped);
+            }
+            if spent {
+                return Ok(LanczosEnding::MaxIterations);
+            }
+            match verdict {
+                Verdict::Exhausted => self.leave(&ritz, step),
+                _ if full => self.restart(&ritz),
+                _ => {}
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Step, CurvatureError> {
+        let next = self.krylov.next(&self.operator.device());
+        let product = self
+            .operator
+            .apply(&next.expect("entered or extended before"))?;
+        self.applications += 1;
+        self.krylov
+            .absorb(HostVector::read(product, self.operator.dtype()))
+    }
+
+    fn ritz(&self) -> Result<Ritz, CurvatureError> {
+        let first = self.locked.len();
+        let eigen = small_eigen(self.krylov.projected(first))?;
+        let coupling = self.krylov.coupling(first);
+        let residual = |column: usize| {
+            let weights = eigen.vectors().col(column).iter();
+            let sum: f64 = weights.zip(&coupling).map(|(s, b)| s * b).sum();
+            sum.abs()
+        };
+        Ok(Ritz {
+            values: eigen.values().to_vec(),
+            residuals: (0..coupling.len()).map(residual).collect(),
+            vectors: eigen.vectors().clone(),
         })
     }
 
-    /// Nothing but rounding is left of the new direction.
-    fn is_invariant(&self) -> bool {
-        let scale = self
-            .alpha
+    /// Values of earlier spaces, then those of this one.
+    fn all_values(&self, ritz: &Ritz) -> Vec<f64> {
+        [self.locked.as_slice(), &ritz.values].concat()
+    }
+
+    fn allowed(&self, values: &[f64]) -> f64 {
+        let scale = values.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        self.options.tolerance * scale
+    }
+
+    /// The largest residual of the wanted pairs.
+    fn worst(&self, ritz: &Ritz) -> f64 {
+        let chosen = self
+            .options
+            .which
+            .select(&self.all_values(ritz), self.options.pairs);
+        let active = chosen
             .iter()
-            .chain(&self.beta)
-            .fold(0.0_f64, |m, x| m.max(x.abs()));
-        let rounding = match self.operator.dtype() {
-            burn::tensor::DType::F64 => 1e-13,
-            _ => 1e-6,
+            .filter_map(|index| index.checked_sub(self.locked.len()));
+        active.fold(0.0, |m, index| m.max(ritz.residuals[index]))
+    }
+
+    fn judge(&self, ritz: &Ritz, step: Step) -> Verdict {
+        let (which, pairs) = (self.options.which, self.options.pairs);
+        let values = self.all_values(ritz);
+        let allowed = self.allowed(&values);
+        let best = which.select(&ritz.values, which.ends());
+        let best = best.iter().all(|&index| ritz.residuals[index] <= allowed);
+        let converged = values.len() >= pairs && best && self.worst(ritz) <= allowed;
+        if !converged && step == Step::Extended {
+            return Verdict::Onwards;
+        }
+        let simple = step == Step::Extended && self.options.multiplicity == Multiplicity::AsMet;
+        if converged && self.spaces == 0 && simple {
+            return Verdict::Done;
+        }
+        if self.locked.len() < pairs {
+            return Verdict::Exhausted;
+        }
+        // does this space hold anything better than what was known?
+        let now = which.select(&values, pairs);
+        let known = which.select(&self.locked, pairs);
+        let better = now
+            .iter()
+            .zip(&known)
+            .any(|(&now, &known)| (values[now] - self.locked[known]).abs() > allowed);
+        match better {
+            true => Verdict::Exhausted,
+            false => Verdict::Done,
+        }
+    }
+
+    /// Locks what is known, and starts from a new direction.
+    fn leave(&mut self, ritz: &Ritz, step: Step) {
+        self.keep_tridiagonal();
+        let values = self.all_values(ritz);
+        let allowed = self.allowed(&values);
+        let known = |index: &usize| match index.checked_sub(self.locked.len()) {
+            Some(active) => step == Step::Invariant || ritz.residuals[active] <= allowed,
+            None => true,
         };
-        self.beta
-            .last()
-            .is_some_and(|&beta| beta <= rounding * scale)
-            || self.alpha.len() == self.operator.dim()
+        let order = self.options.which.select(&values, values.len());
+        let limit = (self.room / 2)
+            .max(self.options.pairs)
+            .min(self.room.saturating_sub(2).max(1));
+        let chosen: Vec<usize> = order.into_iter().filter(known).take(limit).collect();
+        self.combine(ritz, &chosen);
+        self.locked = chosen.iter().map(|&index| values[index]).collect();
+        self.spaces += 1;
+        let seed = self.seed.stream("lanczos").index(self.spaces);
+        let (dim, dtype) = (self.operator.dim(), self.operator.dtype());
+        // fewer vectors than dimensions are locked: a random direction has a part outside them
+        self.krylov.enter(HostVector::random_unit(dim, dtype, seed));
     }
 
-    /// Ritz values, the most wanted first, with the weights of their vectors in the basis.
-    fn ritz(&self, which: Which) -> Result<Vec<(f64, Vec<f64>)>, CurvatureError> {
-        let size = self.alpha.len();
-        let mut tridiagonal = Mat::zeros(size, size);
-        for i in 0..size {
-            tridiagonal[(i, i)] = self.alpha[i];
-            if i + 1 < size {
-                tridiagonal[(i, i + 1)] = self.beta[i];
-                tridiagonal[(i + 1, i)] = self.beta[i];
+    /// Replaces the basis by the chosen Ritz vectors, locked ones among them.
+    fn combine(&mut self, ritz: &Ritz, chosen: &[usize]) {
+        let (locked, values) = (self.locked.len(), self.all_values(ritz));
+        let weights = Mat::from_fn(self.krylov.size(), chosen.len(), |i, j| {
+            match (i.checked_sub(locked), chosen[j].checked_sub(locked)) {
+                (Some(i), Some(column)) => ritz.vectors[(i, column)],
+                (None, None) => f64::from(u8::from(i == chosen[j])),
+                _ => 0.0,
             }
-        }
-        let eigen = DenseSymmetric::from_matrix(tridiagonal).eigen()?;
-        let mut pairs: Vec<(f64, Vec<f64>)> = eigen
-            .values()
-            .iter()
-            .enumerate()
-            .map(|(i, &value)| (value, eigen.vectors().col(i).iter().copied().collect()))
-            .collect();
-        match which {
-            Which::LargestAlgebraic => pairs.sort_by(|a, b| b.0.total_cmp(&a.0)),
-            Which::SmallestAlgebraic => pairs.sort_by(|a, b| a.0.total_cmp(&b.0)),
-            Which::LargestMagnitude => pairs.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs())),
-        }
-        Ok(pairs)
+        });
+        let values: Vec<f64> = chosen.iter().map(|&index| values[index]).collect();
+        self.krylov.restart(0, weights.as_ref(), &values);
     }
 
-    /// |β_m s_m| bounds the residual of a Ritz pair with last weight s_m.
-    fn converged(&self, options: &LanczosOptions) -> Result<bool, CurvatureError> {
-        let beta = *self.beta.last().expect("extended before");
-        let pairs = self.ritz(options.which)?;
-        let scale = pairs.iter().fold(0.0_f64, |m, pair| m.max(pair.0.abs()));
-        Ok(pairs.iter().take(options.pairs).all(|(_, weights)| {
-            let last = weights.last().copied().unwrap_or(1.0);
-            (beta * last).abs() <= options.tolerance * scale
-        }))
+    /// Thick restart: the wanted Ritz vectors and some of those next to them stay.
+    fn restart(&mut self, ritz: &Ritz) {
+        self.keep_tridiagonal();
+        let size = ritz.values.len();
+        let first = self.locked.len();
+        let all = self
+            .options
+            .which
+            .select(&self.all_values(ritz), self.options.pairs);
+        let wanted = all.iter().filter(|&&index| index >= first).count();
+        let kept = (wanted + (size - wanted.min(size)) * 2 / 5)
+            .max(1)
+            .min(size - 1);
+        let chosen = self.options.which.select(&ritz.values, kept);
+        let values: Vec<f64> = chosen.iter().map(|&index| ritz.values[index]).collect();
+        let weights = columns(&ritz.vectors, &chosen);
+        self.krylov.restart(first, weights.as_ref(), &values);
+        self.restarts += 1;
     }
 
-    fn pairs(&self, options: &LanczosOptions) -> Result<Vec<Eigenpair>, CurvatureError> {
-        let (device, dtype) = (self.operator.device(), self.operator.dtype());
-        let ritz = self.ritz(options.which)?;
-        ritz.into_iter()
-            .take(options.pairs)
-            .map(|(_, weights)| {
-                let mut vector = vec![0.0; self.operator.dim()];
-                for (weight, v) in weights.iter().zip(&self.basis) {
-                    for (sum, x) in vector.iter_mut().zip(to_f64(v)) {
-                        *sum += weight * x;
-                    }
-                }
-                let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-                vector.iter_mut().for_each(|x| *x /= length);
-                let vector = from_f64(&vector, &device, dtype);
-                let product = self.operator.apply(&vector)?;
-                let value = dot(&vector, &product) / dot(&vector, &vector);
-                let residual = norm(&(product - vector.clone().mul_scalar(value)));
-                Ok(Eigenpair {
-                    value,
-                    vector,
-                    residual,
-                })
-            })
-            .collect()
+    fn keep_tridiagonal(&mut self) {
+        if self.tridiagonal.is_none() {
+            self.tridiagonal = Some((self.krylov.alpha(), self.krylov.beta()));
+        }
+    }
+
+    fn progress(&self, ritz: &Ritz) -> Progress {
+        let scale = self.allowed(&self.all_values(ritz)) / self.options.tolerance;
+        let known = self.locked.len() + ritz.values.len() >= self.options.pairs;
+        Progress {
+            applications: self.applications,
+            most: Some(self.options.max_iterations + self.options.pairs),
+            measure: (known && scale > 0.0).then(|| self.worst(ritz) / scale),
+        }
+    }
+
+    fn finish(mut self, ending: LanczosEnding) -> Result<TopEigenpairs, CurvatureError> {
+        self.keep_tridiagonal();
+        let (alpha, beta) = self.tridiagonal.clone().unwrap_or_default();
+        let mut scale = 0.0_f64;
+        if self.krylov.size() > 0 {
+            let ritz = self.ritz()?;
+            let values = self.all_values(&ritz);
+            scale = self.allowed(&values) / self.options.tolerance;
+            let chosen = self.options.which.select(&values, self.options.pairs);
+            self.combine(&ritz, &chosen);
+        }
+        let vectors = self.krylov.into_basis();
+        let spare = self.room.saturating_sub(vectors.len()) / 2;
+        let block = self.operator.block_size().min(spare.max(1));
+        let pairs = measured(self.operator, &vectors, block, self.options.which)?;
+        let allowed = 2.0 * self.options.tolerance * scale;
+        let rounding = pairs.iter().any(|pair| pair.residual > allowed);
+        Ok(TopEigenpairs {
+            applications: self.applications + pairs.len(),
+            ending: match ending {
+                LanczosEnding::Converged if rounding => LanczosEnding::Rounding,
+                other => other,
+            },
+            pairs,
+            alpha,
+            beta,
+            restarts: self.restarts,
+        })
     }
 }
+
+#[cfg(test)]
+#[path = "lanczos_tests.rs"]
+mod tests;

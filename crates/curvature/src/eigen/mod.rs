@@ -4,5 +4,10 @@ mod basis;
 mod kernels;
 mod krylov;
 mod lanczos;
+mod pairs;
 
-pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
+pub use lanczos::{
+    LanczosEnding, LanczosOptions, Multiplicity, Reorthogonalisation, TopEigenpairs, lanczos_top_k,
+    lanczos_top_k_observed,
+};
+pub use pairs::{Eigenpair, Which};
