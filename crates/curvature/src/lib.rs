@@ -39,7 +39,6 @@
 //! from a [`Seed`].
 
 mod blocks;
-mod cg;
 mod dense;
 mod engine;
 mod error;
@@ -50,20 +49,22 @@ mod gauss_newton;
 mod hessian;
 mod lanczos;
 mod layout;
+mod matrix_functions;
 mod monitor;
 mod objective;
 mod operator;
+pub mod operators;
 mod point;
 mod products;
 mod progress;
+mod rounding;
+mod rows;
 mod seed;
+pub mod solve;
 #[cfg(test)]
 mod test_operators;
 pub mod vector;
 
-pub use cg::{
-    CgEnding, CgOptions, CgProgress, CgResult, conjugate_gradient, conjugate_gradient_observed,
-};
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use error::CurvatureError;
 pub use estimate::Estimate;
@@ -72,11 +73,21 @@ pub use gauss_newton::GaussNewton;
 pub use hessian::{Hessian, HvpMethod};
 pub use lanczos::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
 pub use layout::{LayoutEntry, ParameterLayout};
+pub use matrix_functions::{DenseTrustRegionStep, Inertia};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Unreached};
-pub use operator::{Damped, Definiteness, LinearMap, LinearOperator};
+pub use operator::{Definiteness, LinearMap, LinearOperator};
+pub use operators::{
+    BlockDiagonal, Damped, Diagonal, DirectSum, Inverse, InverseMethod, LogDeterminant,
+    LowRankPlusDiagonal, Projected, Restricted, Scaled, Shift, Subset, Sum, Unconverged,
+};
 pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
+pub use solve::{
+    CgEnding, CgIterate, CgOptions, CgProgress, CgResult, CgStop, Iterates, LsmrEnding, LsmrOptions,
+    LsmrResult, MinresCurvature, MinresEnding, MinresOptions, MinresResult, conjugate_gradient,
+    conjugate_gradient_many, conjugate_gradient_observed, lsmr, minres, steihaug, true_residual,
+};
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};
