@@ -40,6 +40,38 @@ pub enum CurvatureError {
         /// Memory of the matrix in f64.
         gigabytes: f64,
     },
+    /// Two operators, or an operator and a vector, live on different devices.
+    #[error("{what} is on {found}, but {expected} is needed: move it with `to_device`")]
+    Device {
+        /// What is on the other device.
+        what: &'static str,
+        /// The device that is needed.
+        expected: String,
+        /// The device that was found.
+        found: String,
+    },
+    /// No parameter has this name, or none this prefix.
+    #[error("no parameter is named {name}, nor lies below it: the layout knows {known}")]
+    UnknownParameter {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A product that is a solve did not reach its tolerance.
+    #[error(
+        "the solve behind a product with {what} ended as {ending} with a relative residual of {relative_residual:.2e} after {applications} operator applications: allow more iterations, damp, precondition, or accept it with `Unconverged::Accept`"
+    )]
+    Unsolved {
+        /// Which operator.
+        what: &'static str,
+        /// How the solve ended.
+        ending: String,
+        /// ‖b − Ax‖ / ‖b‖.
+        relative_residual: f64,
+        /// Operator applications spent.
+        applications: usize,
+    },
     /// A decomposition of faer did not converge.
     #[error("the eigenvalues of a {dim}×{dim} matrix did not converge")]
     Decomposition {
@@ -159,14 +191,6 @@ pub enum CurvatureError {
         value: f64,
         /// What is required of it.
         requirement: &'static str,
-    },
-    /// No trainable parameter has this name.
-    #[error("there is no trainable parameter `{name}`: the module has {known}")]
-    UnknownParameter {
-        /// The name asked for.
-        name: String,
-        /// The names that there are.
-        known: String,
     },
     /// A parameter's shape does not fit the role that it is given.
     #[error("parameter `{name}` has shape {found:?}, but {requirement}")]

@@ -43,7 +43,6 @@
 
 mod axis;
 mod blocks;
-mod cg;
 mod dataset;
 mod dense;
 pub mod eigen;
@@ -61,25 +60,27 @@ mod jacobian;
 mod kfac;
 pub mod landscape;
 mod layout;
+mod matrix_functions;
 mod monitor;
 mod objective;
 mod operator;
+pub mod operators;
 mod output_factors;
 mod point;
 mod products;
 mod progress;
+mod rounding;
+mod row_blocks;
 mod rows;
 mod seed;
 mod shares;
+pub mod solve;
 pub mod symmetry;
 #[cfg(test)]
 mod test_operators;
 pub mod trace;
 pub mod vector;
 
-pub use cg::{
-    CgEnding, CgOptions, CgProgress, CgResult, conjugate_gradient, conjugate_gradient_observed,
-};
 pub use dataset::{Dataset, DatasetOperator, Memory};
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use eigen::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
@@ -100,14 +101,25 @@ pub use kfac::{
     Others, WeightSharing,
 };
 pub use layout::{LayoutEntry, ParameterLayout};
+pub use matrix_functions::{DenseTrustRegionStep, Inertia};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Reduction, Unreached};
-pub use operator::{Damped, Definiteness, LinearMap, LinearOperator};
+pub use operator::{Definiteness, LinearMap, LinearOperator};
+pub use operators::{
+    BlockDiagonal, Damped, Diagonal, DirectSum, Inverse, InverseMethod, LogDeterminant,
+    LowRankPlusDiagonal, Projected, Restricted, Scaled, Shift, Subset, Sum, Unconverged,
+};
 pub use output_factors::Factors;
 pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
 pub use shares::{Grouping, QuadraticShares, TraceShares, quadratic_shares, trace_shares};
+pub use solve::{
+    CgEnding, CgIterate, CgOptions, CgProgress, CgResult, CgStop, Iterates, LsmrEnding,
+    LsmrOptions, LsmrResult, MinresCurvature, MinresEnding, MinresOptions, MinresResult,
+    conjugate_gradient, conjugate_gradient_many, conjugate_gradient_observed, lsmr, minres,
+    steihaug, true_residual,
+};
 pub use trace::{
     DiagonalEstimate, HutchinsonOptions, Probe, SketchOptions, StoppingRule, TraceEstimate,
     XDiagOptions, diagonal_estimate, exact_diagonal, frobenius_norm, hutch_plus_plus,

@@ -220,6 +220,7 @@ fn extreme(
         which,
         tolerance: 1e-3,
         max_iterations: 100,
+        ..Default::default()
     };
     let top = lanczos_top_k(operator, &options, seed)?;
     let applications = top.applications;
