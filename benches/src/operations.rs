@@ -5,7 +5,7 @@ use crate::workloads::Workload;
 use burn::prelude::*;
 use ravine_curvature::{
     CurvatureError, HutchinsonOptions, HvpMethod, LanczosOptions, LinearOperator, Point, Seed,
-    Which, diagonal_estimate, hutchinson_trace, lanczos_top_k,
+    SlqOptions, Which, diagonal_estimate, hutchinson_trace, lanczos_top_k, slq,
 };
 use std::time::Instant;
 
@@ -300,5 +300,15 @@ fn eigenvalues(operator: &dyn LinearOperator) -> Result<Outcome, OperationError>
 
 /// Mass and mean of the density.
 fn quadrature(operator: &dyn LinearOperator) -> Result<Outcome, OperationError> {
-    todo!()
+    let options = SlqOptions {
+        probes: 4,
+        steps: 50,
+        ..Default::default()
+    };
+    let measure = slq(operator, &options, Seed::new(0))?;
+    Ok(Outcome::Density {
+        trace: measure.trace_of_function(|t| t).value,
+        mass: measure.moment(0).value,
+        products: measure.applications,
+    })
 }

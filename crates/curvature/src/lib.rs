@@ -75,6 +75,7 @@ mod rows;
 mod seed;
 mod shares;
 pub mod solve;
+pub mod spectrum;
 pub mod symmetry;
 #[cfg(test)]
 mod test_operators;
@@ -120,6 +121,7 @@ pub use solve::{
     conjugate_gradient, conjugate_gradient_many, conjugate_gradient_observed, lsmr, minres,
     steihaug, true_residual,
 };
+pub use spectrum::{SlqOptions, SpectralMeasure, condition_number, kpm, slq};
 pub use trace::{
     DiagonalEstimate, HutchinsonOptions, Probe, SketchOptions, StoppingRule, TraceEstimate,
     XDiagOptions, diagonal_estimate, exact_diagonal, frobenius_norm, hutch_plus_plus,

@@ -1,8 +1,8 @@
 //! Eigenpairs of symmetric operators that are known by their products only.
 
-mod basis;
+pub(crate) mod basis;
 mod kernels;
-mod krylov;
+pub(crate) mod krylov;
 mod lanczos;
 mod pairs;
 

@@ -1,0 +1,231 @@
+use super::slq::{ProbeMeasure, SpectralMeasure};
+use crate::error::CurvatureError;
+use crate::estimate::{Estimate, student_quantile};
+use serde::{Deserialize, Serialize};
+
+/// The axis that a density is drawn over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Scale {
+    /// Eigenvalues as they are.
+    Linear,
+    /// u = asinh(λ / threshold): linear within ±threshold, logarithmic beyond, for spectra with outliers of very different size.
+    SymmetricLog {
+        /// Where the logarithm begins.
+        threshold: f64,
+    },
+}
+
+impl Scale {
+    /// The place of an eigenvalue on the axis.
+    pub fn forward(self, eigenvalue: f64) -> f64 {
+        match self {
+            Self::Linear => eigenvalue,
+            Self::SymmetricLog { threshold } => (eigenvalue / threshold).asinh(),
+        }
+    }
+
+    /// The eigenvalue at a place of the axis.
+    pub fn backward(self, place: f64) -> f64 {
+        match self {
+            Self::Linear => place,
+            Self::SymmetricLog { threshold } => place.sinh() * threshold,
+        }
+    }
+
+    pub(super) fn check(self) -> Result<(), CurvatureError> {
+        match self {
+            Self::SymmetricLog { threshold } if threshold.is_nan() || threshold <= 0.0 => {
+                Err(CurvatureError::Argument {
+                    name: "threshold",
+                    value: threshold,
+                    requirement: "the scale of a symmetric logarithm must be positive",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A function of the eigenvalue with its standard error over random vectors, on a grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Eigenvalues, ascending.
+    pub eigenvalues: Vec<f64>,
+    /// The values there; a density is per unit of the axis, so that it integrates to one over it.
+    pub values: Vec<f64>,
+    /// Their standard errors.
+    pub standard_errors: Vec<f64>,
+    /// Number of independent random vectors.
+    pub samples: usize,
+}
+
+impl Curve {
+    pub(super) fn from_probes(eigenvalues: Vec<f64>, probes: &[Vec<f64>]) -> Self {
+        let (mut values, mut standard_errors) = (Vec::new(), Vec::new());
+        for place in 0..eigenvalues.len() {
+            let samples: Vec<f64> = probes.iter().map(|probe| probe[place]).collect();
+            let estimate = Estimate::from_samples(&samples, 0);
+            values.push(estimate.value);
+            standard_errors.push(estimate.standard_error);
+        }
+        Self {
+            eigenvalues,
+            values,
+            standard_errors,
+            samples: probes.len(),
+        }
+    }
+
+    /// The pointwise confidence band, by Student's distribution.
+    pub fn band(&self, confidence: f64) -> Vec<(f64, f64)> {
+        let reach = student_quantile(confidence, self.samples);
+        let points = self.values.iter().zip(&self.standard_errors);
+        points
+            .map(|(value, error)| (value - reach * error, value + reach * error))
+            .collect()
+    }
+}
+
+impl SpectralMeasure {
+    /// The density smoothed by a Gaussian of standard deviation `width` (in units of the axis) at `points` places.
+    ///
+    /// φ_σ(u) = Σ wᵢ N(u; u(θᵢ), σ²), mean over the random vectors. Choose the width not much below the spacing of the nodes, about the
+    /// range over the number of steps.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Argument`] for a width or a threshold that is not positive, or less than two points.
+    ///
+    /// # References
+    ///
+    /// Lin, Saad and Yang (2016), Approximating spectral densities of large matrices, section 3.2; Ghorbani et al. (2019), equation 6.
+    pub fn density(
+        &self,
+        scale: Scale,
+        width: f64,
+        points: usize,
+    ) -> Result<Curve, CurvatureError> {
+        scale.check()?;
+        positive("width", width)?;
+        let (low, high) = (
+            scale.forward(self.smallest()),
+            scale.forward(self.largest()),
+        );
+        let grid = grid(low - 4.0 * width, high + 4.0 * width, points)?;
+        let peak = 1.0 / (width * (2.0 * std::f64::consts::PI).sqrt());
+        let smooth = |probe: &ProbeMeasure| -> Vec<f64> {
+            let nodes: Vec<f64> = probe.nodes.iter().map(|t| scale.forward(*t)).collect();
+            let at = |u: &f64| {
+                let terms = nodes.iter().zip(&probe.weights);
+                let terms = terms.map(|(t, w)| w * (-0.5 * ((u - t) / width).powi(2)).exp());
+                peak * terms.sum::<f64>()
+            };
+            grid.iter().map(at).collect()
+        };
+        let probes: Vec<Vec<f64>> = self.probes.iter().map(smooth).collect();
+        let eigenvalues = grid.iter().map(|u| scale.backward(*u)).collect();
+        Ok(Curve::from_probes(eigenvalues, &probes))
+    }
+
+    /// The share of eigenvalues in each of `bins` equal intervals of the axis, as (from, to, mass).
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Argument`] for no bins or a threshold that is not positive.
+    pub fn histogram(
+        &self,
+        scale: Scale,
+        bins: usize,
+    ) -> Result<Vec<(f64, f64, Estimate)>, CurvatureError> {
+        scale.check()?;
+        let (low, high) = (
+            scale.forward(self.smallest()),
+            scale.forward(self.largest()),
+        );
+        let edges = grid(low, high, bins + 1)?;
+        let bin_of = |t: f64| {
+            let place = (scale.forward(t) - low) / (high - low).max(f64::MIN_POSITIVE);
+            ((place * bins as f64) as usize).min(bins - 1)
+        };
+        let masses = (0..bins).map(|bin| self.mean_of(|t| f64::from(bin_of(t) == bin)));
+        let edges = edges.iter().map(|u| scale.backward(*u)).collect::<Vec<_>>();
+        Ok(edges
+            .windows(2)
+            .zip(masses)
+            .map(|(edge, mass)| (edge[0], edge[1], mass))
+            .collect())
+    }
+
+    /// The share of eigenvalues up to each of `points` places between the smallest and the largest node.
+    ///
+    /// The weight of a node is counted half at the node itself, as the bounds of Chebyshev, Markov and Stieltjes suggest: the distribution
+    /// at a node lies between the sums of the weights before it and up to it.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Argument`] for less than two points or a threshold that is not positive.
+    pub fn cumulative(&self, scale: Scale, points: usize) -> Result<Curve, CurvatureError> {
+        scale.check()?;
+        let (low, high) = (
+            scale.forward(self.smallest()),
+            scale.forward(self.largest()),
+        );
+        let eigenvalues: Vec<f64> = grid(low, high, points)?
+            .iter()
+            .map(|u| scale.backward(*u))
+            .collect();
+        let probes: Vec<Vec<f64>> = self
+            .probes
+            .iter()
+            .map(|probe| eigenvalues.iter().map(|t| cumulated(probe, *t)).collect())
+            .collect();
+        Ok(Curve::from_probes(eigenvalues, &probes))
+    }
+}
+
+/// The distribution function, linear between the middles of the steps at the nodes.
+fn cumulated(probe: &ProbeMeasure, t: f64) -> f64 {
+    let (mut before, mut last) = (0.0, None);
+    for (node, weight) in probe.nodes.iter().zip(&probe.weights) {
+        let middle = before + 0.5 * weight;
+        if *node >= t {
+            return match last {
+                None => {
+                    if *node == t {
+                        middle
+                    } else {
+                        0.0
+                    }
+                }
+                Some((left, below)) => below + (middle - below) * (t - left) / (node - left),
+            };
+        }
+        before += weight;
+        last = Some((*node, middle));
+    }
+    1.0
+}
+
+pub(super) fn grid(low: f64, high: f64, points: usize) -> Result<Vec<f64>, CurvatureError> {
+    if points < 2 {
+        return Err(CurvatureError::Argument {
+            name: "points",
+            value: points as f64,
+            requirement: "a grid needs at least two",
+        });
+    }
+    let step = (high - low) / (points - 1) as f64;
+    Ok((0..points).map(|i| low + step * i as f64).collect())
+}
+
+pub(super) fn positive(name: &'static str, value: f64) -> Result<(), CurvatureError> {
+    match value > 0.0 {
+        true => Ok(()),
+        false => Err(CurvatureError::Argument {
+            name,
+            value,
+            requirement: "it must be positive",
+        }),
+    }
+}
