@@ -49,7 +49,6 @@ mod examples;
 mod explain;
 mod gauss_newton;
 mod hessian;
-
 mod layout;
 mod monitor;
 mod objective;
@@ -66,7 +65,10 @@ pub use cg::{
     CgEnding, CgOptions, CgProgress, CgResult, conjugate_gradient, conjugate_gradient_observed,
 };
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
-pub use eigen::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
+pub use eigen::{
+    Eigenpair, LanczosEnding, LanczosOptions, Multiplicity, Reorthogonalisation, TopEigenpairs,
+    Which, lanczos_top_k, lanczos_top_k_observed,
+};
 pub use error::CurvatureError;
 pub use estimate::Estimate;
 pub use examples::PerExample;

@@ -1,7 +1,10 @@
 //! Eigenpairs of symmetric operators that are known by their products only.
 
+#[allow(dead_code, reason = "quadratures and block methods need more of it")]
 mod basis;
+#[allow(dead_code, reason = "quadratures and block methods need more of it")]
 mod kernels;
+#[allow(dead_code, reason = "quadratures and block methods need more of it")]
 mod krylov;
 mod lanczos;
 mod pairs;
