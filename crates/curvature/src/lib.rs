@@ -84,7 +84,10 @@ pub mod vector;
 
 pub use dataset::{Dataset, DatasetOperator, Memory};
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
-pub use eigen::{Eigenpair, LanczosEnding, LanczosOptions, TopEigenpairs, Which, lanczos_top_k};
+pub use eigen::{
+    Eigenpair, LanczosEnding, LanczosOptions, Multiplicity, Reorthogonalisation, TopEigenpairs,
+    Which, lanczos_top_k, lanczos_top_k_observed,
+};
 pub use error::CurvatureError;
 pub use estimate::Estimate;
 pub use examples::PerExample;

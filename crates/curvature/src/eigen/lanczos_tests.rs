@@ -334,10 +334,11 @@ fn the_same_seed_gives_the_same_numbers() {
     assert_ne!(run(1).alpha, run(2).alpha);
 }
 
-/// Products of scipy's `eigsh(k=10, tol=1e-4, ncv=21)`, the least of five starts, on the same spectra; its tolerance is relative to
-/// each eigenvalue, so that it does more for the smaller ones.
+/// Mean products of scipy 1.17.1's `eigsh(k=10, tol=1e-4, ncv=21)` over five starts on the same spectra. Its tolerance is relative to
+/// each eigenvalue, so that it does more for the smaller ones, and it measures no residuals: our ten products for those are
+/// not in the comparison.
 #[test]
-fn no_more_products_than_arpack() {
+fn as_few_products_as_arpack() {
     let n = 1000;
     let power = |p: f64| {
         (0..n)
@@ -345,27 +346,29 @@ fn no_more_products_than_arpack() {
             .collect::<Vec<f64>>()
     };
     let uniform = (0..n).map(|i| i as f64 / 1000.0).collect();
-    let spectra = [hessian_like(n), uniform, power(2.0), power(0.5)];
-    let ends = [
-        Which::LargestAlgebraic,
-        Which::LargestMagnitude,
-        Which::BothEnds,
+    let spectra = [
+        (hessian_like(n), 23.2),
+        (uniform, 286.2),
+        (power(2.0), 23.2),
+        (power(0.5), 38.0),
     ];
-    let arpack = [[0; 3]; 4];
-    for (values, arpack) in spectra.iter().zip(arpack) {
+    for (values, arpack) in &spectra {
         let op = diagonal(values);
-        for (which, arpack) in ends.into_iter().zip(arpack) {
-            for vectors in [None, Some(21)] {
-                let options = LanczosOptions {
-                    which,
-                    vectors,
-                    max_iterations: 1000,
-                    ..Default::default()
-                };
-                let run = |seed| lanczos_top_k(&op, &options, Seed::new(seed)).unwrap();
-                let counts: Vec<usize> = (0..3).map(|seed| run(seed).applications).collect();
-                println!("{which:?} {vectors:?}: {counts:?} products, arpack {arpack}");
+        for (vectors, most) in [(None, 1.0), (Some(21), 1.1)] {
+            let options = LanczosOptions {
+                vectors,
+                max_iterations: 1000,
+                ..Default::default()
+            };
+            let mut steps = 0;
+            for seed in 0..3 {
+                let found = lanczos_top_k(&op, &options, Seed::new(seed)).unwrap();
+                assert_eq!(found.ending, LanczosEnding::Converged);
+                steps += found.applications - found.pairs.len();
             }
+            let mean = steps as f64 / 3.0;
+            println!("{vectors:?}: {mean:.1} products, arpack {arpack}");
+            assert!(mean <= most * arpack, "{vectors:?}: {mean} {arpack}");
         }
     }
 }
