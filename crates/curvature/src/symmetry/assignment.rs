@@ -148,7 +148,7 @@ mod tests {
             }
             for i in 0..k {
                 visit(columns, k - 1, best, costs, n);
-                columns.swap(if k % 2 == 0 { i } else { 0 }, k - 1);
+                columns.swap(if k.is_multiple_of(2) { i } else { 0 }, k - 1);
             }
         }
         let mut best = f64::INFINITY;
