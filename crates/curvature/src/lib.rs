@@ -32,7 +32,8 @@
 //! | [`Point`] | loss, gradient and Hessian at certain parameters |
 //! | [`Hessian`], [`LinearOperator`] | products with the Hessian; what algorithms take |
 //! | [`Monitor`], [`taylor_check`] | how ill-conditioned the loss is along its gradient, and whether the Taylor model holds |
-//! | [`lanczos_top_k`], [`dense`], [`conjugate_gradient`] | eigenpairs with residuals, the whole matrix of a small model, solves |
+//! | [`lanczos_top_k`], [`dense`], [`solve`] | eigenpairs with residuals, the whole matrix of a small model, solves |
+//! | [`operators`], [`verify()`] | sums, parts, inverses of operators; whether an operator can be trusted |
 //! | [`ParameterLayout`] | which entries of the flat vectors belong to which parameter |
 //!
 //! Vectors are flat `Tensor<1>`; reductions that decide something are in f64, whatever the model's dtype; every random choice comes
@@ -64,6 +65,7 @@ pub mod solve;
 #[cfg(test)]
 mod test_operators;
 pub mod vector;
+mod verify;
 
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use error::CurvatureError;
@@ -85,9 +87,14 @@ pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
 pub use solve::{
-    CgEnding, CgIterate, CgOptions, CgProgress, CgResult, CgStop, Iterates, LsmrEnding, LsmrOptions,
-    LsmrResult, MinresCurvature, MinresEnding, MinresOptions, MinresResult, conjugate_gradient,
-    conjugate_gradient_many, conjugate_gradient_observed, lsmr, minres, steihaug, true_residual,
+    CgEnding, CgIterate, CgOptions, CgProgress, CgResult, CgStop, Iterates, LsmrEnding,
+    LsmrOptions, LsmrResult, MinresCurvature, MinresEnding, MinresOptions, MinresResult,
+    conjugate_gradient, conjugate_gradient_many, conjugate_gradient_observed, lsmr, minres,
+    steihaug, true_residual,
+};
+pub use verify::{
+    Check, Outcome, Property, Verification, VerifyOptions, verify, verify_derivative,
+    verify_hessian,
 };
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};

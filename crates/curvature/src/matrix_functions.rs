@@ -149,7 +149,11 @@ fn secular(values: &[f64], g: &[f64], radius: f64) -> (Vec<f64>, f64) {
             false => high = multiplier,
         }
         // Newton's method for 1/‖s‖ = 1/Δ, which is nearly linear
-        let slope: f64 = s.iter().zip(values).map(|(s, v)| s * s / (v + multiplier)).sum();
+        let slope: f64 = s
+            .iter()
+            .zip(values)
+            .map(|(s, v)| s * s / (v + multiplier))
+            .sum();
         let newton = multiplier + (norm - radius) / radius * (norm * norm / slope);
         multiplier = match newton > low && newton < high {
             true => newton,
@@ -188,7 +192,10 @@ mod tests {
 
     #[test]
     fn trust_region_steps_satisfy_their_conditions() {
-        for (seed, values) in [[1.0, 2.0, 5.0], [-1.0, 2.0, 5.0], [-3.0, -1.0, 0.0]].iter().enumerate() {
+        for (seed, values) in [[1.0, 2.0, 5.0], [-1.0, 2.0, 5.0], [-3.0, -1.0, 0.0]]
+            .iter()
+            .enumerate()
+        {
             let matrix = with_spectrum(values, seed as u64);
             let eigen = matrix.eigen().unwrap();
             let g = [1.0, -2.0, 0.5];

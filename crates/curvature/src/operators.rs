@@ -56,11 +56,7 @@ use crate::error::CurvatureError;
 use burn::prelude::{Device, Tensor};
 
 /// Checks the length of a vector before anything is computed with it.
-fn check_length(
-    what: &'static str,
-    v: &Tensor<1>,
-    expected: usize,
-) -> Result<(), CurvatureError> {
+fn check_length(what: &'static str, v: &Tensor<1>, expected: usize) -> Result<(), CurvatureError> {
     check_dimension(what, v.dims()[0], expected)
 }
 

@@ -44,8 +44,15 @@ impl<A: LinearOperator> BlockDiagonal<A> {
 /// Refuses subsets of another dimension, and subsets that share entries.
 pub(super) fn check_subsets(subsets: &[Subset], dim: usize) -> Result<(), CurvatureError> {
     for (index, subset) in subsets.iter().enumerate() {
-        check_dimension("the full vector of a block's subset", subset.full_dim(), dim)?;
-        if !subsets[..index].iter().all(|other| other.is_disjoint(subset)) {
+        check_dimension(
+            "the full vector of a block's subset",
+            subset.full_dim(),
+            dim,
+        )?;
+        if !subsets[..index]
+            .iter()
+            .all(|other| other.is_disjoint(subset))
+        {
             return Err(CurvatureError::Argument {
                 name: "the number of the block",
                 value: index as f64,

@@ -1,8 +1,8 @@
 use super::{check_dimension, check_length};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
-use crate::vector::to_f64;
 use crate::rows::as_row;
+use crate::vector::to_f64;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 
@@ -39,7 +39,11 @@ impl Diagonal {
             (f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY);
         for entry in to_f64(&entries) {
             // a NaN stays: neither definite nor invertible
-            smallest = if entry < smallest || entry.is_nan() { entry } else { smallest };
+            smallest = if entry < smallest || entry.is_nan() {
+                entry
+            } else {
+                smallest
+            };
             largest = largest.max(entry);
             smallest_size = smallest_size.min(entry.abs());
         }

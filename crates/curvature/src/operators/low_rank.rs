@@ -3,8 +3,8 @@ use super::{check_device, check_dimension, check_length};
 use crate::dense::{DenseSymmetric, Eigen};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
-use crate::vector::{from_f64, to_f64};
 use crate::rows::{as_row, as_vector, block_from_f64, block_to_f64};
+use crate::vector::{from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 use faer::Mat;
@@ -193,7 +193,10 @@ impl LowRankPlusDiagonal {
             ln_absolute += mu.abs().ln();
             sign *= if *mu == 0.0 { 0.0 } else { mu.signum() };
         }
-        sign *= rows.iter().map(|&row| self.values[row].signum()).product::<f64>();
+        sign *= rows
+            .iter()
+            .map(|&row| self.values[row].signum())
+            .product::<f64>();
         Ok(LogDeterminant { ln_absolute, sign })
     }
 
@@ -266,7 +269,9 @@ impl LowRankPlusDiagonal {
         let eigen = DenseSymmetric::from_matrix(&scaled * r.transpose()).eigen()?;
         let vectors = q * eigen.vectors();
         let size = eigen.values().len();
-        let flat: Vec<f64> = (0..size * dim).map(|i| vectors[(i % dim, i / dim)]).collect();
+        let flat: Vec<f64> = (0..size * dim)
+            .map(|i| vectors[(i % dim, i / dim)])
+            .collect();
         let vectors = block_from_f64(flat, [size, dim], &self.device(), self.dtype());
         Ok((eigen.values().to_vec(), vectors))
     }
@@ -287,7 +292,9 @@ impl LowRankPlusDiagonal {
         if let Some(known) = self.capacitance.get() {
             return Ok(known);
         }
-        let rows: Vec<usize> = (0..self.values.len()).filter(|&i| self.values[i] != 0.0).collect();
+        let rows: Vec<usize> = (0..self.values.len())
+            .filter(|&i| self.values[i] != 0.0)
+            .collect();
         let gram = self.gram(&self.inverse_shift()?);
         let matrix = Mat::from_fn(rows.len(), rows.len(), |i, j| {
             let (s, t) = (self.values[rows[i]], self.values[rows[j]]);
@@ -327,9 +334,7 @@ impl LowRankPlusDiagonal {
 fn shifted(shift: &Shift, vs: &Tensor<2>) -> Tensor<2> {
     match shift {
         Shift::Scalar(delta) => vs.clone().mul_scalar(*delta),
-        Shift::Diagonal(diagonal) => {
-            vs.clone() * as_row(diagonal.entries()).cast(vs.dtype())
-        }
+        Shift::Diagonal(diagonal) => vs.clone() * as_row(diagonal.entries()).cast(vs.dtype()),
     }
 }
 

@@ -2,8 +2,8 @@ use super::{check_device, check_dimension, check_length};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
 use crate::rounding::rounding_unit;
-use crate::vector::dot_f64;
 use crate::rows::{as_row, as_vector, block_from_f64, block_to_f64};
+use crate::vector::dot_f64;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 
@@ -138,7 +138,12 @@ fn orthonormal(vectors: &Tensor<2>, dtype: DType) -> Result<Tensor<2>, Curvature
     }
     let rank = basis.len();
     let numbers = basis.concat();
-    Ok(block_from_f64(numbers, [rank, dim], &vectors.device(), dtype))
+    Ok(block_from_f64(
+        numbers,
+        [rank, dim],
+        &vectors.device(),
+        dtype,
+    ))
 }
 
 impl<A: LinearOperator> LinearOperator for Projected<A> {

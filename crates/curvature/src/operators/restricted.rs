@@ -42,7 +42,11 @@ impl<A: LinearOperator> Restricted<A> {
     ///
     /// [`CurvatureError::Dimension`] for a subset of vectors of another length.
     pub fn new(operator: A, subset: Subset) -> Result<Self, CurvatureError> {
-        check_dimension("the subset's full vector", subset.full_dim(), operator.dim())?;
+        check_dimension(
+            "the subset's full vector",
+            subset.full_dim(),
+            operator.dim(),
+        )?;
         Ok(Self { operator, subset })
     }
 

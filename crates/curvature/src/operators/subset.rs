@@ -220,7 +220,11 @@ impl Subset {
 }
 
 fn unknown(layout: &ParameterLayout, name: &str) -> CurvatureError {
-    let known: Vec<&str> = layout.entries().iter().map(|entry| entry.name.as_str()).collect();
+    let known: Vec<&str> = layout
+        .entries()
+        .iter()
+        .map(|entry| entry.name.as_str())
+        .collect();
     CurvatureError::UnknownParameter {
         name: name.to_owned(),
         known: known.join(", "),

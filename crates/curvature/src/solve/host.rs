@@ -4,8 +4,8 @@
 
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
-use crate::vector::{dot_f64, from_f64, to_f64};
 use crate::rows::{block_from_f64, block_to_f64};
+use crate::vector::{dot_f64, from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 

@@ -258,7 +258,11 @@ impl Krylov {
     /// T y.
     fn small_product(&self, y: &[f64]) -> Vec<f64> {
         let entry = |i: usize| {
-            let before = if i > 0 { self.beta[i - 1] * y[i - 1] } else { 0.0 };
+            let before = if i > 0 {
+                self.beta[i - 1] * y[i - 1]
+            } else {
+                0.0
+            };
             let after = y.get(i + 1).map_or(0.0, |y| self.beta[i] * y);
             before + self.alpha[i] * y[i] + after
         };

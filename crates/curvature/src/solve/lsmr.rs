@@ -309,8 +309,7 @@ impl Run {
     fn condition(&self) -> f64 {
         match self.rho_pair > 0.0 {
             true => {
-                self.largest_rho_bar.max(self.rho_pair)
-                    / self.smallest_rho_bar.min(self.rho_pair)
+                self.largest_rho_bar.max(self.rho_pair) / self.smallest_rho_bar.min(self.rho_pair)
             }
             false => 1.0,
         }

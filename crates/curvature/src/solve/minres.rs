@@ -26,8 +26,9 @@ pub struct MinresOptions<'a> {
     pub relative_tolerance: f64,
     /// Residual allowed, as it is.
     pub absolute_tolerance: f64,
-    /// The residual r counts as that of least squares where ‖Ar‖ ≤ `normal_tolerance` · ‖A‖ ‖r‖; `None` takes 512 rounding
-    /// units of the operator's dtype (6e-14 in f64, 3e-5 in f32).
+    /// The residual r counts as that of least squares where ‖Ar‖ ≤ `normal_tolerance` · ‖A‖ ‖r‖; `None` takes √u of the operator's
+    /// dtype (1e-8 in f64, 2e-4 in f32), which is what rounding lets inconsistent systems reach. A consistent system with a
+    /// condition number above 1/√u needs a smaller one to be solved to the end.
     pub normal_tolerance: Option<f64>,
     /// The stopping rule of Newton-MR, ‖Ar‖ ≤ η ‖Ax‖, beside the others.
     pub subproblem_tolerance: Option<f64>,
@@ -340,7 +341,11 @@ impl<'a> Run<'a> {
             self.phi *= s;
             let exhausted = beta_next <= zero;
             // r ← s² r − φ c u/β
-            let along = if exhausted { 0.0 } else { -self.phi * c / beta_next };
+            let along = if exhausted {
+                0.0
+            } else {
+                -self.phi * c / beta_next
+            };
             self.residual.iter_mut().for_each(|r| *r *= s * s);
             axpy(&mut self.residual, along, &next);
             let residual_norm = match self.options.preconditioner {
@@ -379,7 +384,10 @@ impl<'a> Run<'a> {
 
     /// Whether the iterate before the step turns out to be the last, from ‖Ar‖ / ‖r‖ and rᵀAr / rᵀr in the metric of M.
     fn final_before_step(&self, normal: f64, rayleigh: f64) -> Option<Ended> {
-        let tolerance = self.options.normal_tolerance.unwrap_or(512.0 * self.rounding);
+        let tolerance = self
+            .options
+            .normal_tolerance
+            .unwrap_or(self.rounding.sqrt());
         if normal <= tolerance * self.operator_norm {
             return Some(Ended::LeastSquares);
         }
@@ -397,11 +405,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finish(
-        self,
-        start: Option<Vec<f64>>,
-        ended: Ended,
-    ) -> Result<MinresResult, CurvatureError> {
+    fn finish(self, start: Option<Vec<f64>>, ended: Ended) -> Result<MinresResult, CurvatureError> {
         let condition = self.qlp.condition();
         let mut solution = self.qlp.solution();
         let residual = self.residual;

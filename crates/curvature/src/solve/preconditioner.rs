@@ -6,9 +6,9 @@ use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
 use crate::operators::{Diagonal, LowRankPlusDiagonal, Shift};
 use crate::rounding::rounding_unit;
+use crate::rows::{block_from_f64, block_to_f64};
 use crate::seed::Seed;
 use crate::vector::{from_f64, standard_normal, to_f64};
-use crate::rows::{block_from_f64, block_to_f64};
 use burn::prelude::Tensor;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
@@ -66,10 +66,7 @@ impl Default for JacobiOptions {
 /// assert_eq!(conjugate_gradient(&a, &tensor(&[1.0; 4]), &options)?.iterations, 1);
 /// # Ok::<(), ravine_curvature::CurvatureError>(())
 /// ```
-pub fn jacobi(
-    diagonal: &Tensor<1>,
-    options: &JacobiOptions,
-) -> Result<Diagonal, CurvatureError> {
+pub fn jacobi(diagonal: &Tensor<1>, options: &JacobiOptions) -> Result<Diagonal, CurvatureError> {
     let argument = |name, value, requirement| {
         Err(CurvatureError::Argument {
             name,
@@ -91,7 +88,9 @@ pub fn jacobi(
         let what = "an entry of the diagonal of a preconditioner";
         return Err(CurvatureError::NonFinite { what, value });
     }
-    entries.iter_mut().for_each(|d| *d = d.abs() + options.damping);
+    entries
+        .iter_mut()
+        .for_each(|d| *d = d.abs() + options.damping);
     let largest = entries.iter().copied().fold(0.0, f64::max);
     if largest == 0.0 {
         entries.fill(1.0);
@@ -250,7 +249,10 @@ pub fn nystrom(
     let core = DenseSymmetric::from_matrix(omega.transpose() * &image).eigen()?;
     let largest = core.values().last().copied().unwrap_or(0.0);
     let zero = 16.0 * rank as f64 * rounding_unit(op.dtype()) * largest;
-    let kept: Vec<usize> = (0..rank).rev().filter(|&i| core.values()[i] > zero && largest > 0.0).collect();
+    let kept: Vec<usize> = (0..rank)
+        .rev()
+        .filter(|&i| core.values()[i] > zero && largest > 0.0)
+        .collect();
     if kept.is_empty() {
         return Ok(none(rank));
     }
@@ -263,7 +265,9 @@ pub fn nystrom(
     let sizes = svd.S().column_vector();
     let values: Vec<f64> = sizes.iter().map(|sigma| sigma * sigma).collect();
     let u = svd.U();
-    let flat: Vec<f64> = (0..kept.len() * dim).map(|i| u[(i % dim, i / dim)]).collect();
+    let flat: Vec<f64> = (0..kept.len() * dim)
+        .map(|i| u[(i % dim, i / dim)])
+        .collect();
     Ok(Nystrom {
         values,
         vectors: block_from_f64(flat, [kept.len(), dim], &op.device(), op.dtype()),

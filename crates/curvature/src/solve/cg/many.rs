@@ -4,8 +4,8 @@ use super::state::{Need, State};
 use super::{CgOptions, CgResult};
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
-use crate::solve::host::{Operand, check_preconditioner};
 use crate::rows::block_to_f64;
+use crate::solve::host::{Operand, check_preconditioner};
 use burn::prelude::Tensor;
 use std::ops::ControlFlow;
 
@@ -57,7 +57,9 @@ pub fn conjugate_gradient_many(
     };
     let mut inverse = options.preconditioner.map(Operand::new);
     loop {
-        let open: Vec<usize> = (0..count).filter(|&row| states[row].need().is_some()).collect();
+        let open: Vec<usize> = (0..count)
+            .filter(|&row| states[row].need().is_some())
+            .collect();
         if open.is_empty() {
             break;
         }
@@ -72,7 +74,13 @@ pub fn conjugate_gradient_many(
             None => operand.block_size(),
         };
         for rows in open.chunks(block) {
-            round(&mut states, rows, &mut operand, inverse.as_mut(), &mut applications)?;
+            round(
+                &mut states,
+                rows,
+                &mut operand,
+                inverse.as_mut(),
+                &mut applications,
+            )?;
         }
     }
     let results = states.into_iter().zip(applications);

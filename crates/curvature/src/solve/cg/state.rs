@@ -184,7 +184,11 @@ impl State {
         }
     }
 
-    pub(super) fn progress<'a>(&'a self, rayleigh: f64, operand: &'a Operand<'a>) -> CgProgress<'a> {
+    pub(super) fn progress<'a>(
+        &'a self,
+        rayleigh: f64,
+        operand: &'a Operand<'a>,
+    ) -> CgProgress<'a> {
         CgProgress {
             iteration: self.iterations(),
             residual_norm: self.residual_norms[self.iterations()],
@@ -212,7 +216,10 @@ impl State {
 
     pub(super) fn finish(mut self, operand: &Operand<'_>, applications: usize) -> CgResult {
         let iterations = self.iterations();
-        let last_is_kept = self.kept.last().is_some_and(|kept| kept.iteration == iterations);
+        let last_is_kept = self
+            .kept
+            .last()
+            .is_some_and(|kept| kept.iteration == iterations);
         if self.keep != Iterates::Last && !last_is_kept && iterations > 0 {
             self.kept.push(Kept {
                 iteration: iterations,
@@ -279,7 +286,9 @@ fn little_progress(stop: CgStop, model_values: &[f64]) -> Option<(f64, usize)> {
         return None;
     };
     let iteration = model_values.len() - 1;
-    let over = least.max((fraction * iteration as f64).ceil() as usize).max(1);
+    let over = least
+        .max((fraction * iteration as f64).ceil() as usize)
+        .max(1);
     if iteration <= over {
         return None;
     }

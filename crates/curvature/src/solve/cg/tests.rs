@@ -152,19 +152,15 @@ fn zero_nan_and_wrong_dimension() {
 fn the_observer_sees_each_iteration_and_can_stop() {
     let op = Dense::new([[4.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]);
     let mut seen = Vec::new();
-    let result = conjugate_gradient_observed(
-        &op,
-        &vector64([1.0, 2.0, 3.0]),
-        &tight(),
-        &mut |progress| {
+    let result =
+        conjugate_gradient_observed(&op, &vector64([1.0, 2.0, 3.0]), &tight(), &mut |progress| {
             seen.push(progress.iteration);
             match progress.iteration {
                 2 => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
-        },
-    )
-    .unwrap();
+        })
+        .unwrap();
     assert_eq!(seen, [1, 2]);
     assert!(matches!(result.ending, CgEnding::Stopped));
     assert_eq!(result.residual_norms.len(), 3);

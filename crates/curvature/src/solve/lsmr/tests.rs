@@ -112,7 +112,12 @@ fn measured(matrix: &Mat<f64>, b: &[f64], x: &[f64], damping: f64) -> (f64, f64)
 fn least_squares_of_every_shape_rank_and_damping() {
     let values: Vec<f64> = (1..=12).map(f64::from).collect();
     for seed in 0..3 {
-        for (m, n, values) in [(30, 12, &values[..]), (12, 30, &values[..]), (20, 20, &values[..]), (25, 15, &values[..4])] {
+        for (m, n, values) in [
+            (30, 12, &values[..]),
+            (12, 30, &values[..]),
+            (20, 20, &values[..]),
+            (25, 15, &values[..4]),
+        ] {
             let matrix = with_singular_values(m, n, values, seed);
             let map = Dense::new(&matrix, DType::F64);
             let b = random(m, seed + 50);
@@ -121,10 +126,17 @@ fn least_squares_of_every_shape_rank_and_damping() {
                 let solve = lsmr(&map, &tensor(&b), &options).unwrap();
                 let expected = least_squares(&matrix, &b, damping);
                 let error = distance(&solve.solution, &expected);
-                assert!(error < 1e-10, "{m} {n} {damping} {error} {:?}", solve.ending);
+                assert!(
+                    error < 1e-10,
+                    "{m} {n} {damping} {error} {:?}",
+                    solve.ending
+                );
                 let (residual, normal) = measured(&matrix, &b, &to_f64(&solve.solution), damping);
                 let claimed = *solve.residual_norms.last().unwrap();
-                assert!((claimed - residual).abs() < 1e-10 * norm(&b), "{claimed} {residual}");
+                assert!(
+                    (claimed - residual).abs() < 1e-10 * norm(&b),
+                    "{claimed} {residual}"
+                );
                 assert!(normal < 1e-10 * norm(&b) * solve.map_norm);
                 let norms = &solve.normal_residual_norms;
                 assert!(norms.windows(2).all(|pair| pair[1] <= pair[0]));
@@ -147,7 +159,10 @@ fn the_recurrences_of_the_norms_hold_at_every_iteration() {
                 ..tight()
             };
             let solve = lsmr(&map, &tensor(&b), &options).unwrap();
-            assert_eq!((solve.ending, solve.iterations), (LsmrEnding::MaxIterations, k));
+            assert_eq!(
+                (solve.ending, solve.iterations),
+                (LsmrEnding::MaxIterations, k)
+            );
             let (residual, normal) = measured(&matrix, &b, &to_f64(&solve.solution), damping);
             assert!((solve.residual_norms[k] - residual).abs() < 1e-11 * norm(&b));
             assert!((solve.normal_residual_norms[k] - normal).abs() < 1e-10 * norm(&b) * 20.0);
@@ -165,7 +180,11 @@ fn endings_tell_consistent_systems_from_least_squares() {
     assert_eq!(solve.ending, LsmrEnding::Consistent);
     let solve = lsmr(&map, &tensor(&random(25, 1)), &LsmrOptions::default()).unwrap();
     assert_eq!(solve.ending, LsmrEnding::LeastSquares);
-    assert!(solve.condition > 3.0 && solve.condition < 11.0, "{}", solve.condition);
+    assert!(
+        solve.condition > 3.0 && solve.condition < 11.0,
+        "{}",
+        solve.condition
+    );
     let loose = LsmrOptions {
         condition_limit: 2.0,
         ..tight()
@@ -182,7 +201,12 @@ fn in_f32() {
     let matrix = with_singular_values(30, 15, &values, 1);
     let map = Dense::new(&matrix, DType::F32);
     let b = random(30, 1);
-    let solve = lsmr(&map, &from_f64(&b, &Device::flex(), DType::F32), &LsmrOptions::default()).unwrap();
+    let solve = lsmr(
+        &map,
+        &from_f64(&b, &Device::flex(), DType::F32),
+        &LsmrOptions::default(),
+    )
+    .unwrap();
     assert_eq!(solve.ending, LsmrEnding::LeastSquares);
     assert!(distance(&solve.solution, &least_squares(&matrix, &b, 0.0)) < 1e-4);
 }
@@ -194,15 +218,30 @@ fn misuse_and_edges() {
     assert!(lsmr(&map, &tensor(&[1.0; 3]), &tight()).is_err());
     for damping in [-1.0, f64::NAN] {
         let options = LsmrOptions { damping, ..tight() };
-        assert!(matches!(lsmr(&map, &tensor(&[1.0; 5]), &options), Err(CurvatureError::Argument { .. })));
+        assert!(matches!(
+            lsmr(&map, &tensor(&[1.0; 5]), &options),
+            Err(CurvatureError::Argument { .. })
+        ));
     }
     let nan = lsmr(&map, &tensor(&[f64::NAN; 5]), &tight()).unwrap();
     assert_eq!(nan.ending, LsmrEnding::NonFinite);
     let one = Dense::new(&Mat::from_fn(1, 1, |_, _| 4.0), DType::F64);
-    let solve = lsmr(&one, &tensor(&[2.0]), &LsmrOptions { normal_tolerance: 0.0, residual_tolerance: 0.0, ..tight() }).unwrap();
+    let solve = lsmr(
+        &one,
+        &tensor(&[2.0]),
+        &LsmrOptions {
+            normal_tolerance: 0.0,
+            residual_tolerance: 0.0,
+            ..tight()
+        },
+    )
+    .unwrap();
     assert_eq!(to_f64(&solve.solution), [0.5]);
     let nothing = Dense::new(&Mat::zeros(4, 2), DType::F64);
-    assert_eq!(lsmr(&nothing, &tensor(&[1.0; 4]), &tight()).unwrap().ending, LsmrEnding::Zero);
+    assert_eq!(
+        lsmr(&nothing, &tensor(&[1.0; 4]), &tight()).unwrap().ending,
+        LsmrEnding::Zero
+    );
 }
 
 #[test]

@@ -110,7 +110,9 @@ impl Qlp {
     /// The ratio of the largest and smallest diagonal of L; 1 before there are any.
     pub(super) fn condition(&self) -> f64 {
         let open = self.rows.iter().zip(self.open);
-        let open = open.filter(|(_, u)| *u != 0.0).map(|(row, _)| row.gamma.abs());
+        let open = open
+            .filter(|(_, u)| *u != 0.0)
+            .map(|(row, _)| row.gamma.abs());
         let largest = open.clone().fold(self.largest, f64::max);
         let smallest = open.fold(self.smallest, f64::min);
         match largest > 0.0 {

@@ -21,6 +21,7 @@ fn random(n: usize, seed: u64) -> Vec<f64> {
 fn tight() -> SteihaugOptions<'static> {
     SteihaugOptions {
         relative_tolerance: 1e-12,
+        max_iterations: Some(20),
         ..SteihaugOptions::default()
     }
 }
@@ -54,10 +55,18 @@ fn an_interior_step_is_the_newton_step() {
         let found = steihaug(&counted, &tensor(&g), 100.0, &tight()).unwrap();
         assert_eq!(found.ending, TrustRegionEnding::Interior);
         assert_eq!(found.applications, counted.applications());
-        let exact = matrix.eigen().unwrap().trust_region_step(&g, 100.0).unwrap();
+        let exact = matrix
+            .eigen()
+            .unwrap()
+            .trust_region_step(&g, 100.0)
+            .unwrap();
         assert_eq!(exact.multiplier, 0.0);
         let step = to_f64(&found.step);
-        assert!(step.iter().zip(&exact.step).all(|(a, b)| (a - b).abs() < 1e-10));
+        assert!(
+            step.iter()
+                .zip(&exact.step)
+                .all(|(a, b)| (a - b).abs() < 1e-10)
+        );
         assert!((found.norm - norm(&step)).abs() < 1e-12);
         assert!((found.predicted_decrease - decrease(&matrix, &g, &step)).abs() < 1e-11);
         let minus: Vec<f64> = g.iter().map(|g| -g).collect();
@@ -74,7 +83,11 @@ fn an_interior_step_is_the_newton_step() {
 fn on_the_boundary_between_cauchy_and_the_best() {
     let mut endings = [0; 2];
     for seed in 0..10 {
-        for values in [[1.0, 2.0, 3.0, 5.0, 8.0, 13.0], [-1.0, 2.0, 3.0, 5.0, 8.0, 13.0], [-5.0, -2.0, -3.0, -5.0, 0.0, -1.0]] {
+        for values in [
+            [1.0, 2.0, 3.0, 5.0, 8.0, 13.0],
+            [-1.0, 2.0, 3.0, 5.0, 8.0, 13.0],
+            [-5.0, -2.0, -3.0, -5.0, 0.0, -1.0],
+        ] {
             let matrix = with_spectrum(&values, seed);
             let (a, g) = (operator(&matrix), random(6, seed));
             let eigen = matrix.eigen().unwrap();
@@ -89,10 +102,17 @@ fn on_the_boundary_between_cauchy_and_the_best() {
                     }
                     other => panic!("{other:?}"),
                 }
-                assert!((norm(&step) - radius).abs() < 1e-12 * radius && (found.norm - radius).abs() < 1e-12 * radius);
+                assert!(
+                    (norm(&step) - radius).abs() < 1e-12 * radius
+                        && (found.norm - radius).abs() < 1e-12 * radius
+                );
                 let measured = decrease(&matrix, &g, &step);
                 assert!((found.predicted_decrease - measured).abs() < 1e-11 * measured);
-                let best = decrease(&matrix, &g, &eigen.trust_region_step(&g, radius).unwrap().step);
+                let best = decrease(
+                    &matrix,
+                    &g,
+                    &eigen.trust_region_step(&g, radius).unwrap().step,
+                );
                 let cauchy = cauchy_decrease(&matrix, &g, radius);
                 assert!(measured <= best * (1.0 + 1e-12) && measured >= cauchy * (1.0 - 1e-12));
                 // half of the best for a convex model (Yuan 2000)
@@ -116,7 +136,13 @@ fn a_preconditioner_measures_the_region() {
             preconditioner: Some(&inverse),
             ..tight()
         };
-        let in_metric = |s: &[f64]| s.iter().zip(&metric).map(|(s, m)| m * s * s).sum::<f64>().sqrt();
+        let in_metric = |s: &[f64]| {
+            s.iter()
+                .zip(&metric)
+                .map(|(s, m)| m * s * s)
+                .sum::<f64>()
+                .sqrt()
+        };
         for radius in [1e-3, 0.1, 1e3] {
             let found = steihaug(&a, &tensor(&g), radius, &options).unwrap();
             let step = to_f64(&found.step);
@@ -135,7 +161,10 @@ fn a_preconditioner_measures_the_region() {
         ..tight()
     };
     let found = steihaug(&a, &tensor(&[1.0, 1.0]), 1.0, &options).unwrap();
-    assert!(matches!(found.ending, TrustRegionEnding::IndefinitePreconditioner { .. }));
+    assert!(matches!(
+        found.ending,
+        TrustRegionEnding::IndefinitePreconditioner { .. }
+    ));
 }
 
 #[test]
@@ -143,7 +172,13 @@ fn in_f32() {
     let matrix = with_spectrum(&[-1.0, 2.0, 3.0, 5.0, 8.0, 13.0], 1);
     let a = matrix.operator(&Device::flex(), DType::F32);
     let g = random(6, 1);
-    let found = steihaug(&a, &from_f64(&g, &Device::flex(), DType::F32), 0.5, &tight()).unwrap();
+    let found = steihaug(
+        &a,
+        &from_f64(&g, &Device::flex(), DType::F32),
+        0.5,
+        &tight(),
+    )
+    .unwrap();
     let step = to_f64(&found.step);
     assert!((norm(&step) - 0.5).abs() < 1e-6);
     assert!((found.predicted_decrease - decrease(&matrix, &g, &step)).abs() < 1e-5);
@@ -157,20 +192,38 @@ fn misuse_and_edges() {
     }
     assert!(steihaug(&a, &tensor(&[1.0]), 1.0, &tight()).is_err());
     let still = steihaug(&a, &tensor(&[0.0, 0.0]), 1.0, &tight()).unwrap();
-    assert_eq!((still.ending, still.norm, still.applications), (TrustRegionEnding::Interior, 0.0, 0));
-    let nan = steihaug(&diagonal(&[f64::NAN, 1.0]), &tensor(&[1.0, 1.0]), 1.0, &tight()).unwrap();
+    assert_eq!(
+        (still.ending, still.norm, still.applications),
+        (TrustRegionEnding::Interior, 0.0, 0)
+    );
+    let nan = steihaug(
+        &diagonal(&[f64::NAN, 1.0]),
+        &tensor(&[1.0, 1.0]),
+        1.0,
+        &tight(),
+    )
+    .unwrap();
     assert_eq!(nan.ending, TrustRegionEnding::NonFinite);
     // no curvature at all: the step of steepest descent
     let flat = steihaug(&diagonal(&[0.0, 0.0]), &tensor(&[3.0, 4.0]), 10.0, &tight()).unwrap();
-    assert_eq!(flat.ending, TrustRegionEnding::NegativeCurvature { rayleigh: 0.0 });
+    assert_eq!(
+        flat.ending,
+        TrustRegionEnding::NegativeCurvature { rayleigh: 0.0 }
+    );
     assert!((flat.predicted_decrease - 50.0).abs() < 1e-12);
     let spent = SteihaugOptions {
         max_iterations: Some(1),
         ..tight()
     };
     let found = steihaug(&a, &tensor(&[1.0, 1.0]), 10.0, &spent).unwrap();
-    assert_eq!((found.ending, found.iterations), (TrustRegionEnding::MaxIterations, 1));
+    assert_eq!(
+        (found.ending, found.iterations),
+        (TrustRegionEnding::MaxIterations, 1)
+    );
     let mut stop = |_: &Progress| ControlFlow::Break(());
     let found = steihaug_observed(&a, &tensor(&[1.0, 1.0]), 10.0, &tight(), &mut stop).unwrap();
-    assert_eq!((found.ending, found.iterations), (TrustRegionEnding::Stopped, 1));
+    assert_eq!(
+        (found.ending, found.iterations),
+        (TrustRegionEnding::Stopped, 1)
+    );
 }
