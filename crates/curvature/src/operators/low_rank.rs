@@ -11,6 +11,10 @@ use faer::Mat;
 use std::sync::OnceLock;
 
 /// The part of a [`LowRankPlusDiagonal`] that is diagonal.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made per operator, next to whole vectors"
+)]
 #[derive(Clone, Debug)]
 pub enum Shift {
     /// δ I.
