@@ -52,7 +52,7 @@ impl LinearMap for Stacked {
         Ok(Tensor::cat(vec![upper * v.clone(), lower * v.clone()], 0))
     }
     fn apply_transposed(&self, u: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let (above, below) = (u.clone().slice([0..N]), u.clone().slice([N..2 * N]));
+        let (above, below) = (u.clone().slice(0..N), u.clone().slice(N..2 * N));
         Ok(self.upper.clone() * above + self.lower.clone() * below)
     }
 }
