@@ -260,7 +260,7 @@ fn a_hessian_off_by_a_hundredth_is_caught() {
 
 #[test]
 fn a_kinked_gradient_decides_nothing() {
-    // sign(θ) beside a Hessian of zero jumps within every step
+    // at θ = 0, where the roots below have no derivative
     let theta = from_f64(&[0.0; 10], &Device::flex(), DType::F64);
     let mut gradient = |theta: &Tensor<1>| Ok(theta.clone().abs().sqrt() + theta.clone());
     let identity = Planted::new(10, DType::F64, |v| v.clone());
