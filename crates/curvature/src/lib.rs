@@ -36,6 +36,8 @@
 //! | [`lanczos_top_k`], [`dense`], [`conjugate_gradient`] | eigenpairs with residuals, the whole matrix of a small model, solves |
 //! | [`landscape`] | losses along lines, planes and between solutions |
 //! | [`symmetry`] | transformations of hidden units that leave the loss unchanged: alignment, counts, forced zero eigenvalues |
+//! | [`lanczos_top_k`], [`dense`], [`solve`] | eigenpairs with residuals, the whole matrix of a small model, solves |
+//! | [`operators`], [`verify()`] | sums, parts, inverses of operators; whether an operator can be trusted |
 //! | [`ParameterLayout`] | which entries of the flat vectors belong to which parameter |
 //!
 //! Vectors are flat `Tensor<1>`; reductions that decide something are in f64, whatever the model's dtype; every random choice comes
@@ -81,6 +83,7 @@ pub mod symmetry;
 mod test_operators;
 pub mod trace;
 pub mod vector;
+mod verify;
 
 pub use dataset::{Dataset, DatasetOperator, Memory};
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
@@ -129,6 +132,9 @@ pub use trace::{
     DiagonalEstimate, HutchinsonOptions, Probe, SketchOptions, StoppingRule, TraceEstimate,
     XDiagOptions, diagonal_estimate, exact_diagonal, frobenius_norm, hutch_plus_plus,
     hutchinson_trace, intrinsic_dimension, stable_rank, xdiag, xtrace,
+pub use verify::{
+    Check, Outcome, Property, Verification, VerifyOptions, verify, verify_derivative,
+    verify_hessian,
 };
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};

@@ -122,7 +122,7 @@ fn secular(values: &[f64], g: &[f64], radius: f64) -> (Vec<f64>, f64) {
         let pairs = values.iter().zip(g);
         pairs
             .map(|(value, g)| match (*g, value + multiplier) {
-                (g, _) if g == 0.0 => 0.0,
+                (0.0, _) => 0.0,
                 (g, 0.0) => -g.signum() * f64::INFINITY,
                 (g, shifted) => -g / shifted,
             })

@@ -20,6 +20,8 @@ mod minres;
 mod neumann;
 mod preconditioner;
 mod residual;
+#[cfg(test)]
+mod scipy_counts;
 mod steihaug;
 
 pub use cg::{

@@ -26,8 +26,9 @@ pub struct MinresOptions<'a> {
     pub relative_tolerance: f64,
     /// Residual allowed, as it is.
     pub absolute_tolerance: f64,
-    /// The residual r counts as that of least squares where ‖Ar‖ ≤ `normal_tolerance` · ‖A‖ ‖r‖; `None` takes 512 rounding
-    /// units of the operator's dtype (6e-14 in f64, 3e-5 in f32).
+    /// The residual r counts as that of least squares where ‖Ar‖ ≤ `normal_tolerance` · ‖A‖ ‖r‖; `None` takes √u of the operator's
+    /// dtype (1e-8 in f64, 2e-4 in f32), which is what rounding lets inconsistent systems reach. A consistent system with a
+    /// condition number above 1/√u needs a smaller one to be solved to the end.
     pub normal_tolerance: Option<f64>,
     /// The stopping rule of Newton-MR, ‖Ar‖ ≤ η ‖Ax‖, beside the others.
     pub subproblem_tolerance: Option<f64>,
@@ -386,7 +387,11 @@ impl<'a> Run<'a> {
         let tolerance = self
             .options
             .normal_tolerance
+<<<<<<< HEAD
             .unwrap_or(512.0 * self.rounding);
+=======
+            .unwrap_or(self.rounding.sqrt());
+>>>>>>> solve
         if normal <= tolerance * self.operator_norm {
             return Some(Ended::LeastSquares);
         }

@@ -161,3 +161,59 @@ pub fn neumann_observed(
         ending,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_operators::{Counted, diagonal, operator, with_spectrum};
+    use crate::vector::{from_f64, to_f64};
+    use burn::prelude::Device;
+    use burn::tensor::DType;
+
+    fn tensor(values: &[f64]) -> Tensor<1> {
+        from_f64(values, &Device::flex(), DType::F64)
+    }
+
+    #[test]
+    fn the_partial_sum_is_the_polynomial_it_says() {
+        let matrix = with_spectrum(&[0.2, 0.5, 0.9, 1.4], 1);
+        let (a, b) = (operator(&matrix), [1.0, -2.0, 0.5, 3.0]);
+        let eigen = matrix.eigen().unwrap();
+        for (terms, omega) in [(0, 1.0), (1, 1.0), (7, 0.6)] {
+            let options = NeumannOptions {
+                step: omega,
+                max_terms: terms,
+                relative_tolerance: 0.0,
+            };
+            let counted = Counted::new(&a);
+            let found = neumann(&counted, &tensor(&b), &options).unwrap();
+            assert_eq!(found.ending, NeumannEnding::MaxTerms);
+            assert_eq!((found.applications, counted.applications()), (terms, terms));
+            // ω Σ (1 − ωλ)ʲ, j = 0 … terms, is (1 − (1 − ωλ)^(terms + 1)) / λ
+            let power = terms as i32 + 1;
+            let expected = eigen.apply_function(|v| (1.0 - (1.0 - omega * v).powi(power)) / v, &b);
+            for (x, expected) in to_f64(&found.solution).iter().zip(expected) {
+                assert!((x - expected).abs() < 1e-13);
+            }
+        }
+    }
+
+    #[test]
+    fn divergence_misuse_and_edges() {
+        let options = NeumannOptions::default();
+        let found = neumann(&diagonal(&[3.0, 0.5]), &tensor(&[1.0, 1.0]), &options).unwrap();
+        assert_eq!(found.ending, NeumannEnding::Diverged);
+        let found = neumann(&diagonal(&[f64::NAN]), &tensor(&[1.0]), &options).unwrap();
+        assert_eq!(found.ending, NeumannEnding::NonFinite);
+        let zero = neumann(&diagonal(&[1.0]), &tensor(&[0.0]), &options).unwrap();
+        assert_eq!(
+            (zero.ending, zero.applications),
+            (NeumannEnding::Converged, 0)
+        );
+        assert!(neumann(&diagonal(&[1.0]), &tensor(&[1.0, 2.0]), &options).is_err());
+        for step in [0.0, -1.0, f64::NAN] {
+            let options = NeumannOptions { step, ..options };
+            assert!(neumann(&diagonal(&[1.0]), &tensor(&[1.0]), &options).is_err());
+        }
+    }
+}

@@ -21,6 +21,7 @@ fn random(n: usize, seed: u64) -> Vec<f64> {
 fn tight() -> SteihaugOptions<'static> {
     SteihaugOptions {
         relative_tolerance: 1e-12,
+        max_iterations: Some(20),
         ..SteihaugOptions::default()
     }
 }
