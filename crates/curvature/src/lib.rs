@@ -132,6 +132,7 @@ pub use trace::{
     DiagonalEstimate, HutchinsonOptions, Probe, SketchOptions, StoppingRule, TraceEstimate,
     XDiagOptions, diagonal_estimate, exact_diagonal, frobenius_norm, hutch_plus_plus,
     hutchinson_trace, intrinsic_dimension, stable_rank, xdiag, xtrace,
+};
 pub use verify::{
     Check, Outcome, Property, Verification, VerifyOptions, verify, verify_derivative,
     verify_hessian,

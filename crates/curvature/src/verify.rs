@@ -5,7 +5,7 @@ use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
 use crate::point::Point;
 use crate::rounding::rounding_unit;
-use crate::rows::{block_from_f64, block_to_f64};
+use crate::row_blocks::{block_from_f64, block_to_f64};
 use crate::seed::Seed;
 use crate::solve::{CgEnding, CgOptions, conjugate_gradient};
 use crate::vector::{dot_f64, from_f64, standard_normal, to_f64};

@@ -1,17 +1,11 @@
 //! Eigenpairs of symmetric operators that are known by their products only.
 
-<<<<<<< HEAD
+#[allow(dead_code, reason = "block methods need more of it")]
 pub(crate) mod basis;
+#[allow(dead_code, reason = "block methods need more of it")]
 mod kernels;
+#[allow(dead_code, reason = "block methods need more of it")]
 pub(crate) mod krylov;
-=======
-#[allow(dead_code, reason = "quadratures and block methods need more of it")]
-mod basis;
-#[allow(dead_code, reason = "quadratures and block methods need more of it")]
-mod kernels;
-#[allow(dead_code, reason = "quadratures and block methods need more of it")]
-mod krylov;
->>>>>>> eigen
 mod lanczos;
 mod pairs;
 

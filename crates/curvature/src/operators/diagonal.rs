@@ -1,11 +1,7 @@
 use super::{check_dimension, check_length};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
-<<<<<<< HEAD
 use crate::row_blocks::as_row;
-=======
-use crate::rows::as_row;
->>>>>>> solve
 use crate::vector::to_f64;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;

@@ -3,11 +3,7 @@ use super::{check_device, check_dimension, check_length};
 use crate::dense::{DenseSymmetric, Eigen};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
-<<<<<<< HEAD
 use crate::row_blocks::{as_row, as_vector, block_from_f64, block_to_f64};
-=======
-use crate::rows::{as_row, as_vector, block_from_f64, block_to_f64};
->>>>>>> solve
 use crate::vector::{from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;

@@ -100,13 +100,8 @@ fn sums_multiples_and_damping_nest_and_are_returned() {
         with_spectrum(&[1.0, -2.0, 5.0, 0.0, 3.0], 1),
         with_spectrum(&[4.0, 1.0, 1.0, 9.0, 2.0], 2),
     );
-<<<<<<< HEAD
-    let (a, b) = (operator(&first), Rc::new(operator(&second)));
-    let boxed: Box<dyn LinearOperator> = Box::new(Arc::new(regularised(a.clone(), b.clone())));
-=======
     let (a, b) = (operator(&first), Arc::new(operator(&second)));
     let boxed: Box<dyn LinearOperator> = Box::new(Rc::new(regularised(a.clone(), b.clone())));
->>>>>>> solve
     let identity = Mat::<f64>::identity(5, 5);
     let expected =
         faer::Scale(3.0) * second.matrix() - first.matrix() + faer::Scale(0.25) * identity;
@@ -465,24 +460,11 @@ fn subsets_by_the_names_of_parameters() {
     assert_eq!(layout.dim(), 8 + 4 + 3, "{names:?}");
     let of = |range| Subset::of_range(15, range).unwrap();
     // a prefix is a path: "first" is not "first_norm"
-<<<<<<< HEAD
-    assert_eq!(Subset::of_layer(&layout, "first").unwrap().ranges(), [0..8]);
-    assert_eq!(
-        Subset::of_layer(&layout, "second").unwrap().ranges(),
-        [12..15]
-    );
-    assert_eq!(
-        Subset::of_parameter(&layout, "second.bias")
-            .unwrap()
-            .ranges(),
-        [14..15]
-=======
     assert_eq!(Subset::of_layer(&layout, "first").unwrap(), of(0..8));
     assert_eq!(Subset::of_layer(&layout, "second").unwrap(), of(12..15));
     assert_eq!(
         Subset::of_parameter(&layout, "second.bias").unwrap(),
         of(14..15)
->>>>>>> solve
     );
     let biases =
         Subset::of_parameters(&layout, &["second.bias", "first.bias", "second.bias"]).unwrap();

@@ -4,11 +4,7 @@
 
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
-<<<<<<< HEAD
 use crate::row_blocks::{block_from_f64, block_to_f64};
-=======
-use crate::rows::{block_from_f64, block_to_f64};
->>>>>>> solve
 use crate::vector::{dot_f64, from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;

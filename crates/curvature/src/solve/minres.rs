@@ -387,11 +387,7 @@ impl<'a> Run<'a> {
         let tolerance = self
             .options
             .normal_tolerance
-<<<<<<< HEAD
-            .unwrap_or(512.0 * self.rounding);
-=======
             .unwrap_or(self.rounding.sqrt());
->>>>>>> solve
         if normal <= tolerance * self.operator_norm {
             return Some(Ended::LeastSquares);
         }

@@ -6,11 +6,7 @@ use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
 use crate::operators::{Diagonal, LowRankPlusDiagonal, Shift};
 use crate::rounding::rounding_unit;
-<<<<<<< HEAD
 use crate::row_blocks::{block_from_f64, block_to_f64};
-=======
-use crate::rows::{block_from_f64, block_to_f64};
->>>>>>> solve
 use crate::seed::Seed;
 use crate::vector::{from_f64, standard_normal, to_f64};
 use burn::prelude::Tensor;

@@ -185,7 +185,7 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
                 trace(values, &|x| (x + 1e-3).ln()),
                 Box::new(|seed| measure(seed).log_determinant(1e-3).unwrap()),
             ));
-            cases.remove(1);
+            drop(cases.remove(1));
         }
         for (what, truth, estimate) in cases {
             let share = coverage(truth, estimate);

@@ -4,11 +4,7 @@ use super::state::{Need, State};
 use super::{CgOptions, CgResult};
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
-<<<<<<< HEAD
 use crate::row_blocks::block_to_f64;
-=======
-use crate::rows::block_to_f64;
->>>>>>> solve
 use crate::solve::host::{Operand, check_preconditioner};
 use burn::prelude::Tensor;
 use std::ops::ControlFlow;
