@@ -2,7 +2,7 @@ use super::diagonal::{DiagonalEstimate, Moments, exact_diagonal_observed};
 use super::probe::Probe;
 use super::sampling::SamplingEnding;
 use super::sketch::{LeaveOneOut, Products, Sketch, probe_columns};
-use super::xtrace::check_products;
+use super::xtrace::{check_products, sine};
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, unobserved};
@@ -30,7 +30,7 @@ impl Default for XDiagOptions {
 ///
 /// dᵢ = diag(Qᵢ Qᵢᵀ A) + ωᵢ ∘ (I − Qᵢ Qᵢᵀ) A ωᵢ.
 ///
-/// Unbiased. The standard error of an entry is that of the mean of its dᵢ, as if they were independent; they are only exchangeable.
+/// Unbiased. The standard errors are the jackknife's, as those of [`xtrace`](crate::trace::xtrace).
 ///
 /// # Cost
 ///
@@ -82,8 +82,14 @@ pub fn xdiag_observed(
             Ok(moments.estimate(products.applications, SamplingEnding::Stopped))
         }
         Sketch::Whole(sketch) => {
-            let moments = leave_one_out_diagonals(&sketch);
-            Ok(moments.estimate(products.applications, SamplingEnding::Finished))
+            let (values, replicates) = leave_one_out_diagonals(&sketch);
+            let applications = products.applications;
+            let mut estimate = replicates.estimate(applications, SamplingEnding::Finished);
+            estimate.values = values;
+            let jackknife = (count - 1) as f64;
+            let errors = estimate.standard_errors.iter_mut();
+            errors.for_each(|error| *error *= jackknife);
+            Ok(estimate)
         }
     }
 }
@@ -97,7 +103,8 @@ fn bekas(omega: &Mat<f64>, y: &Mat<f64>) -> Moments {
     moments
 }
 
-fn leave_one_out_diagonals(sketch: &LeaveOneOut) -> Moments {
+/// The mean of the dᵢ, and the same of the sketches without one probe.
+fn leave_one_out_diagonals(sketch: &LeaveOneOut) -> (Vec<f64>, Moments) {
     let LeaveOneOut {
         omega,
         q,
@@ -113,17 +120,41 @@ fn leave_one_out_diagonals(sketch: &LeaveOneOut) -> Moments {
             *sum += q * z;
         }
     }
-    let mut moments = Moments::new(dim);
+    let (qs, zs) = (q * left_out, z * left_out);
+    let cosines = left_out.transpose() * left_out;
+    // (I − Qᵢ Qᵢᵀ) A ωᵢ = Q s (sᵀ rᵢ), since s is orthogonal to the other columns of R
+    let outside = |i: usize| (0..=i).map(|j| left_out[(j, i)] * r[(j, i)]).sum::<f64>();
+    let outside: Vec<f64> = (0..count).map(outside).collect();
+    let mut values = vec![0.0; dim];
     for i in 0..count {
-        let s = left_out.col(i);
-        let (qs, zs) = (q * s, z * s);
-        // (I − Qᵢ Qᵢᵀ) A ωᵢ = Q s (sᵀ rᵢ)
-        let outside: f64 = (0..=i).map(|j| s[j] * r[(j, i)]).sum();
-        let entries = (0..dim).map(|row| {
+        let (omega, qs, zs) = (omega.col(i), qs.col(i), zs.col(i));
+        for (row, value) in values.iter_mut().enumerate() {
             let low_rank = whole[row] - qs[row] * zs[row];
-            (1.0, low_rank + omega[(row, i)] * qs[row] * outside)
-        });
-        moments.add(entries);
+            *value += (low_rank + omega[row] * qs[row] * outside[i]) / count as f64;
+        }
     }
-    moments
+    let mut replicates = Moments::new(dim);
+    let mut sum = vec![0.0; dim];
+    for j in 0..count {
+        sum.fill(0.0);
+        for i in (0..count).filter(|&i| i != j) {
+            let cosine = cosines[(i, j)];
+            let (one, both) = match sine(cosine) {
+                // the two directions cannot be told apart
+                0.0 => (0.0, 1.0),
+                sine => (1.0, 1.0 / (sine * sine)),
+            };
+            let cosine = one * cosine;
+            let (omega, q_i, z_i) = (omega.col(i), qs.col(i), zs.col(i));
+            let (q_j, z_j) = (qs.col(j), zs.col(j));
+            for (row, sum) in sum.iter_mut().enumerate() {
+                let (q, z) = (q_i[row] - cosine * q_j[row], z_i[row] - cosine * z_j[row]);
+                let low_rank = one * q_j[row] * z_j[row] + both * q * z;
+                *sum += both * omega[row] * q * outside[i] - low_rank;
+            }
+        }
+        let mean = sum.iter().zip(&whole);
+        replicates.add(mean.map(|(sum, whole)| (1.0, whole + sum / (count - 1) as f64)));
+    }
+    (values, replicates)
 }

@@ -40,7 +40,9 @@ impl Default for SketchOptions {
 /// For spectra that decay its error falls as quickly as they do; for flat ones it is that of Hutchinson's estimate with as
 /// many probes.
 ///
-/// The standard error is that of the mean of the tᵢ, as if they were independent; they are only exchangeable.
+/// The tᵢ are exchangeable, not independent: the error bar of the paper, which takes them as independent, is too small (95 % intervals
+/// hold the truth in 78 to 92 of 100 cases). The standard error here is the jackknife's: the whole estimate is computed again
+/// without each probe, from the same products. By the inequality of Efron and Stein it is too large rather than too small on average.
 ///
 /// ```
 /// use burn::{prelude::*, tensor::DType};
@@ -67,7 +69,8 @@ impl Default for SketchOptions {
 ///
 /// # References
 ///
-/// Epperly, Tropp and Webber (2024), XTrace: making the most of every sample in stochastic trace estimation, sections 2.1 to 2.3.
+/// Epperly, Tropp and Webber (2024), XTrace: making the most of every sample in stochastic trace estimation, sections 2.1 to 2.3;
+/// Efron and Stein (1981), The jackknife estimate of variance.
 pub fn xtrace(
     operator: &dyn LinearOperator,
     options: &SketchOptions,
@@ -100,62 +103,157 @@ pub fn xtrace_observed(
     match LeaveOneOut::sketch(omega, &mut products)? {
         Sketch::Stopped { omega, y } => Ok(from_sketch(&omega, &y, products.applications)),
         Sketch::Whole(sketch) => {
-            let samples = leave_one_out_traces(&sketch, options.probe);
-            for &sample in &samples {
-                finite("a leave-one-out estimate of the trace", sample)?;
-            }
-            let ending = SamplingEnding::Finished;
-            let applications = products.applications;
-            Ok(TraceEstimate::from_samples(samples, applications, ending))
+            let (samples, standard_error) = leave_one_out(&sketch, options.probe);
+            finite("the standard error of the trace", standard_error)?;
+            let (applications, ending) = (products.applications, SamplingEnding::Finished);
+            let plain = TraceEstimate::from_samples(samples, applications, ending);
+            Ok(TraceEstimate {
+                estimate: Estimate {
+                    standard_error,
+                    ..plain.estimate
+                },
+                ..plain
+            })
         }
     }
 }
 
-/// The estimates tᵢ from matrices of the size of the sketch only.
-fn leave_one_out_traces(sketch: &LeaveOneOut, probe: Probe) -> Vec<f64> {
-    let LeaveOneOut {
-        omega,
-        q,
-        r,
-        z,
-        left_out,
-    } = sketch;
-    let (dim, count) = (omega.nrows() as f64, omega.ncols());
-    let h = q.transpose() * z;
-    let h = Mat::from_fn(count, count, |i, j| 0.5 * (h[(i, j)] + h[(j, i)]));
-    let trace: f64 = (0..count).map(|i| h[(i, i)]).sum();
-    let w = q.transpose() * omega;
-    let overlaps = column_dots(left_out, &w);
-    // coefficients of the part of ωᵢ within the range of the others
-    let x = Mat::from_fn(count, count, |j, i| {
-        w[(j, i)] - left_out[(j, i)] * overlaps[i]
-    });
-    let removed = column_dots(left_out, &(&h * left_out));
-    let inside = column_dots(&x, &(&h * &x));
-    // Qᵀ A ωᵢ is column i of R
-    let whole = upper_dots(&w, r);
-    let mixed = upper_dots(&x, r);
-    let lengths = column_dots(omega, omega);
-    let parts = column_dots(&x, &x);
-    (0..count)
-        .map(|i| {
-            let outside = whole[i] - 2.0 * mixed[i] + inside[i];
-            let length = lengths[i] - parts[i];
-            let scale = match probe {
-                Probe::Rademacher => 1.0,
-                _ if length > 0.0 => (dim - count as f64 + 1.0) / length,
-                _ => 0.0,
-            };
-            trace - removed[i] + scale * outside
-        })
-        .collect()
+/// What leave-one-out and leave-two-out estimates need, all of the size of the sketch.
+struct Small {
+    dim: f64,
+    probe: Probe,
+    count: usize,
+    /// tr QᵀAQ.
+    trace: f64,
+    /// Σ over the columns of Qᵀ Ω: with itself, with R, with H = QᵀAQ between.
+    lengths: Vec<f64>,
+    inside_lengths: Vec<f64>,
+    w_r: Vec<f64>,
+    w_h_w: Vec<f64>,
+    /// Sᵀ S, Sᵀ R, Sᵀ W, Sᵀ H S, Sᵀ H W with W = Qᵀ Ω.
+    s_s: Mat<f64>,
+    s_r: Mat<f64>,
+    s_w: Mat<f64>,
+    s_h_s: Mat<f64>,
+    s_h_w: Mat<f64>,
 }
 
-/// Σⱼ Mⱼᵢ Rⱼᵢ over the upper triangle.
-fn upper_dots(m: &Mat<f64>, r: &Mat<f64>) -> Vec<f64> {
-    (0..r.ncols())
-        .map(|i| (0..=i).map(|j| m[(j, i)] * r[(j, i)]).sum())
-        .collect()
+impl Small {
+    fn new(sketch: &LeaveOneOut, probe: Probe) -> Self {
+        let LeaveOneOut {
+            omega,
+            q,
+            r,
+            z,
+            left_out: s,
+        } = sketch;
+        let count = omega.ncols();
+        let h = q.transpose() * z;
+        let h = Mat::from_fn(count, count, |i, j| 0.5 * (h[(i, j)] + h[(j, i)]));
+        let upper = Mat::from_fn(count, count, |i, j| if i <= j { r[(i, j)] } else { 0.0 });
+        let w = q.transpose() * omega;
+        let h_w = &h * &w;
+        Self {
+            dim: omega.nrows() as f64,
+            probe,
+            count,
+            trace: (0..count).map(|i| h[(i, i)]).sum(),
+            lengths: column_dots(omega, omega),
+            inside_lengths: column_dots(&w, &w),
+            // Qᵀ A ωᵢ is column i of R
+            w_r: column_dots(&w, &upper),
+            w_h_w: column_dots(&w, &h_w),
+            s_s: s.transpose() * s,
+            s_r: s.transpose() * &upper,
+            s_w: s.transpose() * &w,
+            s_h_s: s.transpose() * (&h * s),
+            s_h_w: s.transpose() * &h_w,
+        }
+    }
+
+    /// The estimate with the test vector ωᵢ and without the directions `b` of the range, given by their inner products.
+    ///
+    /// For each direction: bᵀHb, bᵀHωᵢ, bᵀrᵢ, bᵀwᵢ; `across` is b₁ᵀHb₂.
+    fn estimate(&self, i: usize, directions: &[[f64; 4]], across: f64) -> f64 {
+        let (mut trace, mut mixed, mut inside) = (self.trace, self.w_r[i], self.w_h_w[i]);
+        let mut length = self.lengths[i] - self.inside_lengths[i];
+        for &[b_h_b, b_h_w, b_r, b_w] in directions {
+            trace -= b_h_b;
+            mixed -= b_w * b_r;
+            inside += b_w * (b_w * b_h_b - 2.0 * b_h_w);
+            length += b_w * b_w;
+        }
+        if let [first, second] = directions {
+            inside += 2.0 * first[3] * second[3] * across;
+        }
+        // uᵀAu for u = ω − Qx
+        let outside = self.w_r[i] - 2.0 * mixed + inside;
+        let dims = self.dim - self.count as f64 + directions.len() as f64;
+        let scale = match self.probe {
+            Probe::Rademacher => 1.0,
+            _ if length > 0.0 => dims / length,
+            _ => 0.0,
+        };
+        trace + scale * outside
+    }
+
+    fn direction(&self, s: usize, i: usize) -> [f64; 4] {
+        [
+            self.s_h_s[(s, s)],
+            self.s_h_w[(s, i)],
+            self.s_r[(s, i)],
+            self.s_w[(s, i)],
+        ]
+    }
+
+    /// tᵢ.
+    fn without(&self, i: usize) -> f64 {
+        self.estimate(i, &[self.direction(i, i)], 0.0)
+    }
+
+    /// tᵢ of the sketch that never had probe j.
+    fn without_both(&self, i: usize, j: usize) -> f64 {
+        let cosine = self.s_s[(i, j)];
+        let sine = sine(cosine);
+        if sine == 0.0 {
+            return self.without(i);
+        }
+        let first = self.direction(j, i);
+        let second = [
+            (self.s_h_s[(i, i)] - 2.0 * cosine * self.s_h_s[(i, j)]
+                + cosine * cosine * self.s_h_s[(j, j)])
+                / (sine * sine),
+            (self.s_h_w[(i, i)] - cosine * self.s_h_w[(j, i)]) / sine,
+            (self.s_r[(i, i)] - cosine * self.s_r[(j, i)]) / sine,
+            (self.s_w[(i, i)] - cosine * self.s_w[(j, i)]) / sine,
+        ];
+        let across = (self.s_h_s[(i, j)] - cosine * self.s_h_s[(j, j)]) / sine;
+        self.estimate(i, &[first, second], across)
+    }
+}
+
+/// The sine to a cosine; zero where the two directions cannot be told apart.
+pub(super) fn sine(cosine: f64) -> f64 {
+    let square = (1.0 - cosine) * (1.0 + cosine);
+    match square > 1e-12 {
+        true => square.sqrt(),
+        false => 0.0,
+    }
+}
+
+/// The estimates tᵢ, and the jackknife's standard error of their mean.
+fn leave_one_out(sketch: &LeaveOneOut, probe: Probe) -> (Vec<f64>, f64) {
+    let small = Small::new(sketch, probe);
+    let count = small.count;
+    let samples: Vec<f64> = (0..count).map(|i| small.without(i)).collect();
+    let without_probe = |j: usize| {
+        let others = (0..count).filter(|&i| i != j);
+        others.map(|i| small.without_both(i, j)).sum::<f64>() / (count - 1) as f64
+    };
+    let replicates: Vec<f64> = (0..count).map(without_probe).collect();
+    // the standard error of a mean of the replicates, times count − 1
+    let spread = Estimate::from_samples(&replicates, 0).standard_error;
+    (samples, spread * (count - 1) as f64)
 }
 
 /// Hutchinson's estimate from the part of a sketch that was computed.
