@@ -230,7 +230,7 @@ fn criteria_of_logistic(context: &Context<Config>, found: &BySeed<Logistic>) -> 
         decided(
             context,
             "logistic regression: λ_min of the Hessian at the most / at the fewest examples",
-            Band::between(0.5, 2.0),
+            Band::at_least(0.5),
             found,
             |found| {
                 found.last().map_or(f64::NAN, |f| f.lambda_min)
