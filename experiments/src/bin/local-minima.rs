@@ -51,7 +51,7 @@ impl Default for Config {
             teacher_units: 6,
             examples: 60,
             noise: 0.1,
-            starts: 100,
+            starts: 400,
             spread: 1.5,
             steps: 500,
         }
