@@ -8,7 +8,7 @@
 //! The two accelerated methods have a double root: their errors fall as (a + bk)ρᵏ, so ρ is taken from two windows of the run, extrapolated.
 //!
 //! - **Expected:** contractions as in the formulas; Newton's method done after one step up to κ = 1e10
-//! - **Takes:** about 30 seconds
+//! - **Takes:** a few seconds
 //! - **Command:** `just exp condition-number`
 //! - **Claim:** gradient methods slow down with the condition number as (κ−1)/(κ+1) and its accelerated kin say; Newton's method does not
 //! - **Source:** Goodfellow, Bengio and Courville (2016), Deep Learning, sections 4.3.1 and 8.2.1; Nesterov (2004), Introductory Lectures on Convex Optimization, section 2.1.5 and 2.2; Polyak (1964)

@@ -5,6 +5,8 @@
 //! of the largest. Units are then brought into a canonical order and sign, so that only what symmetry does not explain is counted as different.
 //! Each seed is another data set.
 //!
+//! The count is what the starts found: a lower bound, which grows with their number.
+//!
 //! - **Expected:** tens of different minima, with losses that differ
 //! - **Takes:** about a minute
 //! - **Command:** `just exp local-minima`

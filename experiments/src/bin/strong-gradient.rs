@@ -6,7 +6,7 @@
 //! with halved weights is held against a control: a tanh network that starts at its normal scale.
 //!
 //! - **Expected:** in the ReLU network the gradient norm at least doubles and gᵀHg grows by more than an order of magnitude while the test error falls to a few percent; in the control the gradient shrinks
-//! - **Takes:** about a minute
+//! - **Takes:** a few seconds
 //! - **Command:** `just exp strong-gradient`
 //! - **Claim:** a network can train to a low error while its gradient does not shrink and gᵀHg grows by more than an order of magnitude
 //! - **Source:** Goodfellow, Bengio and Courville (2016), Deep Learning, section 8.2.1, figure 8.1

@@ -200,6 +200,7 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         ))
         .criterion(exact)
         .criterion(close)
+        .remark("On the network the quadratic model is too pessimistic: along −g the cross entropy falls more like an exponential than like a parabola (an exponential falls to e⁻² = 0.14 of itself where its parabola is back at its beginning), so that the loss still falls at 2gᵀg/gᵀHg. The gradients are those of the whole data set; nothing is said of steps on mini-batches.")
         .section("On a network, through training")
         .paragraph("Gradient descent on the mean cross entropy of all training digits; at each place the smallest step along −g that raises the loss.")
         .plot(

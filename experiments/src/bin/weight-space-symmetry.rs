@@ -10,7 +10,7 @@
 //! tried, (m!·2ᵐ)² candidates, and those that leave the loss as it is are counted.
 //!
 //! - **Expected:** differences of the size of rounding; as many equivalent settings as the formula says; λ_max several times larger after a rescaling by 4
-//! - **Takes:** about 30 seconds
+//! - **Takes:** a few seconds
 //! - **Command:** `just exp weight-space-symmetry`
 //! - **Claim:** permuting or sign-flipping hidden units, or rescaling ReLU layers, gives equivalent minima: m!·2ᵐ isolated copies, and a continuum with other curvature
 //! - **Source:** Goodfellow, Bengio and Courville (2016), Deep Learning, section 8.2.2; Dinh, Pascanu, Bengio and Bengio (2017), Sharp Minima Can Generalize for Deep Nets, section 3
