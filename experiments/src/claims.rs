@@ -33,7 +33,7 @@ struct CommandLine {
     resume: bool,
 
     /// Run each in its smallest form, to see that everything works; no table is written
-    #[arg(long, conflicts_with = "resume")]
+    #[arg(long, conflicts_with_all = ["resume", "strict"])]
     smoke: bool,
 
     /// Exit with 1 when a claim fails, which is a result like any other without this

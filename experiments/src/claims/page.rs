@@ -18,6 +18,8 @@ pub(super) struct Row {
 impl fmt::Display for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.judged {
+            // too small to conclude anything from
+            Ok(judged) if judged.manifest.smoke => write!(formatter, "runs: {}", self.name),
             Ok(judged) => {
                 write!(formatter, "{}: {}", judged.claim.verdict, self.name)?;
                 for failure in &judged.claim.failures {
