@@ -86,7 +86,10 @@ impl fmt::Display for Band {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: f64| significant(value, 4);
         match *self {
-            Self::Around { centre, tolerance } if tolerance == 0.0 => {
+            Self::Around {
+                centre,
+                tolerance: 0.0,
+            } => {
                 write!(formatter, "= {}", shown(centre))
             }
             Self::Around { centre, tolerance } => {

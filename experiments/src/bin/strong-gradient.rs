@@ -11,7 +11,6 @@
 //! - **Claim:** a network can train to a low error while its gradient does not shrink and gᵀHg grows by more than an order of magnitude
 //! - **Source:** Goodfellow, Bengio and Courville (2016), Deep Learning, section 8.2.1, figure 8.1
 
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use burn::prelude::*;
@@ -22,7 +21,7 @@ use ravine_experiments::{
 };
 use ravine_model::datasets::{Dataset, Standardisation};
 use ravine_model::models::Activation;
-use ravine_optim::{Batches, Budget, GradientDescent, Progress, run as descend};
+use ravine_optim::{Batches, Budget, GradientDescent, Silent, run as descend};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -272,13 +271,12 @@ fn train(context: &Context<Config>, arm: Arm, seed: u64) -> anyhow::Result<Vec<S
             problem.objective.at(&problem.model, &batch)
         });
         let mut method = GradientDescent::new(config.rate);
-        let mut watch = |_: &Progress<'_>| ControlFlow::Continue(());
         let trajectory = descend(
             &mut method,
             stream,
             &theta,
             &Budget::steps(steps),
-            &mut watch,
+            &mut Silent,
         )?;
         theta = trajectory.theta;
         let now = look(context, &problem, &theta, epoch)?;
