@@ -59,7 +59,7 @@ impl Default for Config {
             batch_size: 16,
             epochs: vec![0, 2, 4, 6, 8, 10, 12],
             trial_steps: 30,
-            rates: vec![0.05, 0.1, 0.2, 0.4, 0.6, 0.9, 1.4],
+            rates: vec![0.1, 0.2, 0.4, 0.6, 0.9, 1.4, 2.0, 3.0],
             compared_epochs: 12,
             tuning_seed: 1000,
         }
