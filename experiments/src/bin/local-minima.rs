@@ -200,7 +200,7 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
             "The worst of the different minima found had {} times the loss of the best (median over data sets).",
             significant(median(spreads), 3)
         ))
-        .remark("Only strict minima are counted. Many starts end at flat places, where a unit does nothing that others do not, and some of these lie lower than every strict minimum; many others run along valleys that fall towards infinity, where no minimum is.")
+        .remark("Only strict minima are counted. Many starts end at flat places, where a unit does nothing that others do not, on some data sets lower than every strict minimum; many others run along valleys that fall towards infinity, where no minimum is.")
         .criterion(many)
         .criterion(worse)
         .plot(plot)
