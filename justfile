@@ -14,6 +14,11 @@ exp name *options:
 exps:
     @for file in experiments/src/bin/*.rs; do sed -n '1s|^//! # ||p' "$file"; done
 
+# Every experiment that judges a claim, and the table docs/claims.md: just claims, just claims --resume, just claims taylor, just claims --smoke
+claims *options:
+    @cargo build --workspace --bins
+    @./target/debug/claims "$@"
+
 # Start a new experiment from the template: just new my-question
 new name:
     @test ! -e "experiments/src/bin/$1.rs" || { echo "experiments/src/bin/$1.rs exists already"; exit 1; }

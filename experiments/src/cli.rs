@@ -57,6 +57,10 @@ pub(crate) struct CommandLine {
     #[arg(long)]
     pub(crate) smoke: bool,
 
+    /// Exit with 1 when the experiment's claim fails, which is a result like any other without this
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// Print nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -112,6 +116,12 @@ fn long_about(header: &Header) -> String {
         "\nExpected: {}\nTakes:    {}\nCommand:  {}",
         header.expected, header.takes, header.command
     ));
+    if let Some(statement) = &header.statement {
+        text.push_str(&format!(
+            "\nClaim:    {}\nSource:   {}",
+            statement.claim, statement.source
+        ));
+    }
     text
 }
 

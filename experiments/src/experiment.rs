@@ -10,6 +10,7 @@ use ciborium::Value;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::cell::{FailedCell, attempt};
+use crate::claim::{JudgedClaim, Verdict};
 use crate::cli::CommandLine;
 use crate::context::Tally;
 use crate::exact_json;
@@ -21,6 +22,9 @@ use crate::run_directory::RunDirectory;
 use crate::settings::{self, Settings};
 use crate::voice::{Voice, show_seconds, start_log};
 use crate::{Context, RunOptions};
+
+/// A claim with what decided it, in a run's folder.
+pub(crate) const CLAIM_FILE: &str = "claim.json";
 
 /// An experiment: what a file in `src/bin/` declares and hands to [`main`].
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +49,8 @@ pub struct Finished {
     pub directory: PathBuf,
     /// How its cells went. Failed cells are results, not an error of the run.
     pub cells: Tally,
+    /// The verdict on the experiment's claim, if it judges one. A claim that fails is a result, not an error of the run.
+    pub verdict: Option<Verdict>,
 }
 
 /// Why there is no finished run.
@@ -65,11 +71,18 @@ pub enum Stopped {
         /// The run's folder.
         directory: PathBuf,
     },
+    /// The run finished, its claim failed, and `--strict` asked to make that an error.
+    #[error("the claim failed: see {}", directory.join("report.html").display())]
+    ClaimFailed {
+        /// The run's folder.
+        directory: PathBuf,
+    },
 }
 
 /// Runs `experiment` as the process's command line says; the whole of an experiment's `main`.
 ///
-/// Exits with 0 after a finished run (in which cells may have failed), with 1 after a failed one, and with 2 when the
+/// Exits with 0 after a finished run (in which cells or the claim may have failed), with 1 after a failed one (with `--strict` also
+/// after one whose claim failed), and with 2 when the
 /// command line or a file was not understood.
 pub fn main<C>(experiment: Experiment<C>) -> ExitCode
 where
@@ -85,7 +98,7 @@ where
         Err(stopped) => {
             eprintln!("error: {stopped}");
             match stopped {
-                Stopped::Failed { .. } => ExitCode::FAILURE,
+                Stopped::Failed { .. } | Stopped::ClaimFailed { .. } => ExitCode::FAILURE,
                 _ => ExitCode::from(2),
             }
         }
@@ -121,7 +134,13 @@ where
     start_log(&voice, line.verbose);
     let session =
         Session::open(experiment, defaults, header, docs, &line, voice).map_err(Stopped::Setup)?;
-    session.execute(experiment)
+    let finished = session.execute(experiment)?;
+    match finished.verdict {
+        Some(Verdict::Fail) if line.strict => Err(Stopped::ClaimFailed {
+            directory: finished.directory,
+        }),
+        _ => Ok(finished),
+    }
 }
 
 /// `summary.json`.
@@ -130,6 +149,8 @@ struct Summary<'a> {
     experiment: &'a str,
     question: &'a str,
     findings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim: Option<&'a JudgedClaim>,
     cells: Tally,
     failures: &'a [FailedCell],
     results: Value,
@@ -209,20 +230,26 @@ where
     }
 
     fn execute(mut self, experiment: &Experiment<C>) -> Result<Finished, Stopped> {
-        let outcome = attempt(|| (experiment.run)(&self.context));
-        let (report, status) = match outcome {
-            Ok(report) => (report, Status::Finished),
+        let outcome = attempt(|| {
+            let report = (experiment.run)(&self.context)?;
+            let statement = self.header.statement.as_ref();
+            let claim = JudgedClaim::new(statement, report.criteria(), report.remarks())?;
+            Ok((report, claim))
+        });
+        let (report, claim, status) = match outcome {
+            Ok((report, claim)) => (report, claim, Status::Finished),
             Err(failure) => {
                 let status = Status::Failed {
                     error: failure.message.clone(),
                 };
-                (Report::of_failure(&self.header.name, &failure), status)
+                let report = Report::of_failure(&self.header.name, &failure);
+                (report, None, status)
             }
         };
         self.manifest.status = status.clone();
         self.manifest.seconds += self.started.elapsed().as_secs_f64();
-        let written = self.write(&report);
-        self.print(&report);
+        let written = self.write(&report, claim.as_ref());
+        self.print(&report, claim.as_ref());
 
         let failed = |error| Stopped::Failed {
             error,
@@ -235,11 +262,12 @@ where
         Ok(Finished {
             directory: self.directory.path().to_path_buf(),
             cells: self.context.tally(),
+            verdict: claim.map(|claim| claim.verdict),
         })
     }
 
     /// Rows, summary and report; the manifest comes last, so that a finished run is complete.
-    fn write(&self, report: &Report) -> anyhow::Result<()> {
+    fn write(&self, report: &Report, claim: Option<&JudgedClaim>) -> anyhow::Result<()> {
         report.write_plots(&self.directory)?;
         let failures = self.context.failures();
         self.context.finish_rows()?;
@@ -247,23 +275,29 @@ where
             experiment: &self.header.name,
             question: &self.header.question,
             findings: report.findings(),
+            claim,
             cells: self.context.tally(),
             failures: &failures,
             results: self.context.results(),
         };
         let summary = exact_json::to_string_for_people(&summary)?;
         self.directory.write("summary.json", summary.as_bytes())?;
+        if let Some(claim) = claim {
+            let text = exact_json::to_string(claim)?;
+            self.directory.write(CLAIM_FILE, text.as_bytes())?;
+        }
         let html = report.to_html(&Provenance {
             header: &self.header,
             config: &self.config,
             manifest: &self.manifest,
             failures: &failures,
+            claim,
         })?;
         self.directory.write("report.html", html.as_bytes())?;
         self.manifest.write(&self.directory)
     }
 
-    fn print(&self, report: &Report) {
+    fn print(&self, report: &Report, claim: Option<&JudgedClaim>) {
         let mut lines = vec![String::new()];
         lines.extend(
             report
@@ -289,6 +323,7 @@ where
             show_seconds(self.manifest.seconds)
         ));
         lines.push(format!("report: {}", self.directory.report().display()));
+        lines.extend(claim.into_iter().flat_map(JudgedClaim::lines));
         lines.iter().for_each(|line| self.voice.say(line));
     }
 }

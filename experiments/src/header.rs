@@ -13,6 +13,8 @@ use anyhow::{Context as _, bail, ensure};
 /// //! - **Takes:** 20 s on two cores
 /// //! - **Command:** `just exp taylor`
 /// ```
+///
+/// An experiment that judges a claim has two more lines, `- **Claim:** ..` and `- **Source:** ..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     /// The experiment's name, which is its file's as well.
@@ -23,6 +25,17 @@ pub(crate) struct Header {
     pub(crate) expected: String,
     pub(crate) takes: String,
     pub(crate) command: String,
+    /// The claim that the experiment judges, if it judges one.
+    pub(crate) statement: Option<Statement>,
+}
+
+/// A claim as the header states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    /// One sentence that can be wrong.
+    pub(crate) claim: String,
+    /// Who says so, and where.
+    pub(crate) source: String,
 }
 
 impl Header {
@@ -46,7 +59,9 @@ impl Header {
             expected: String::new(),
             takes: String::new(),
             command: String::new(),
+            statement: None,
         };
+        let (mut claim, mut source_of_claim) = (None, None);
         for paragraph in paragraphs {
             if let Some(text) = paragraph.strip_prefix("- **Expected:** ") {
                 header.expected = text.to_owned();
@@ -54,6 +69,10 @@ impl Header {
                 header.takes = text.to_owned();
             } else if let Some(text) = paragraph.strip_prefix("- **Command:** ") {
                 header.command = text.replace('`', "");
+            } else if let Some(text) = paragraph.strip_prefix("- **Claim:** ") {
+                claim = Some(text.to_owned());
+            } else if let Some(text) = paragraph.strip_prefix("- **Source:** ") {
+                source_of_claim = Some(text.to_owned());
             } else {
                 header.background.push(paragraph);
             }
@@ -67,6 +86,16 @@ impl Header {
                 bail!("the header of `{name}` lacks the line `//! - **{label}:** ..`");
             }
         }
+        header.statement = match (claim, source_of_claim) {
+            (Some(claim), Some(source)) => Some(Statement { claim, source }),
+            (None, None) => None,
+            (Some(_), None) => bail!(
+                "the header of `{name}` states a claim, but lacks the line `//! - **Source:** ..`"
+            ),
+            (None, Some(_)) => bail!(
+                "the header of `{name}` has a source, but lacks the line `//! - **Claim:** ..`"
+            ),
+        };
         Ok(header)
     }
 }

@@ -68,7 +68,8 @@
 //! | `cells/*.json` | finished measurements, loaded by `--resume` |
 //! | `rows/*.csv` | one flat row for each measurement, and the data of each plot |
 //! | `plots/*.svg` | each plot on its own |
-//! | `summary.json` | findings and results |
+//! | `summary.json` | findings and results, and the verdict on a claim |
+//! | `claim.json` | a claim with the numbers that decided it, where the experiment judges one |
 //! | `report.html` | the story, in one file without scripts or network |
 //!
 //! Every file is written whole or not at all, so a run that is killed can be resumed.
@@ -79,6 +80,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod atomic;
 mod cell;
+mod claim;
+pub mod claims;
 mod cli;
 mod context;
 mod device;
@@ -104,6 +107,7 @@ mod utc;
 mod voice;
 
 pub use cell::{Failure, FailureKind};
+pub use claim::{Band, Criterion, Verdict};
 pub use context::{Context, Tally};
 pub use device::DeviceChoice;
 pub use digits::{DigitsConfig, DigitsObjective, DigitsProblem};

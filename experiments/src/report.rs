@@ -11,6 +11,7 @@ pub use table::{Best, Entry, Table};
 
 use crate::Plot;
 use crate::cell::{FailedCell, Failure};
+use crate::claim::{Criterion, JudgedClaim};
 use crate::header::Header;
 use crate::manifest::Manifest;
 use crate::plot::{Room, Styles};
@@ -41,6 +42,8 @@ use crate::run_directory::RunDirectory;
 pub struct Report {
     title: String,
     findings: Vec<String>,
+    criteria: Vec<Criterion>,
+    remarks: Vec<String>,
     blocks: Vec<Block>,
     failure: Option<String>,
 }
@@ -60,6 +63,7 @@ pub(crate) struct Provenance<'a> {
     pub(crate) config: &'a str,
     pub(crate) manifest: &'a Manifest,
     pub(crate) failures: &'a [FailedCell],
+    pub(crate) claim: Option<&'a JudgedClaim>,
 }
 
 impl Report {
@@ -68,6 +72,8 @@ impl Report {
         Self {
             title: title.into(),
             findings: Vec::new(),
+            criteria: Vec::new(),
+            remarks: Vec::new(),
             blocks: Vec::new(),
             failure: None,
         }
@@ -85,6 +91,21 @@ impl Report {
     /// Findings stand at the top of the report, end up in `summary.json`, and are printed at the end of the run.
     pub fn finding(mut self, finding: impl Into<String>) -> Self {
         self.findings.push(finding.into());
+        self
+    }
+
+    /// A number that decides the claim of the experiment's header: the claim holds when all of its criteria hold.
+    ///
+    /// The verdict stands at the top of the report, in `summary.json`, and is printed last. The first plot of the report is the
+    /// claim's figure.
+    pub fn criterion(mut self, criterion: Criterion) -> Self {
+        self.criteria.push(criterion);
+        self
+    }
+
+    /// What there is to say about the verdict, such as why a claim fails; it stands beside the verdict wherever that is shown.
+    pub fn remark(mut self, remark: impl Into<String>) -> Self {
+        self.remarks.push(remark.into());
         self
     }
 
@@ -121,6 +142,15 @@ impl Report {
     /// The findings so far.
     pub fn findings(&self) -> &[String] {
         &self.findings
+    }
+
+    /// The criteria so far.
+    pub fn criteria(&self) -> &[Criterion] {
+        &self.criteria
+    }
+
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     fn block(mut self, block: Block) -> Self {

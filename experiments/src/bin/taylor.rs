@@ -7,13 +7,15 @@
 //! - **Expected:** the residual falls with slope 3 in ε until rounding; the first order alone leaves slope 2; beyond ε ≈ 2 gᵀg/gᵀHg the step goes uphill
 //! - **Takes:** a few seconds
 //! - **Command:** `just exp taylor`
+//! - **Claim:** a gradient step changes the loss by −ε gᵀg + ½ ε² gᵀHg
+//! - **Source:** Goodfellow, Bengio and Courville (2016), Deep Learning, section 4.3.1, equations 4.8 and 4.9; section 8.2.1, equation 8.10
 
 use std::process::ExitCode;
 
 use ravine_curvature::{Monitor, Point, TaylorCheck, taylor_check};
 use ravine_experiments::{
-    Axis, Context, DigitsConfig, DigitsProblem, Dtype, Experiment, Plot, Report, RunOptions, Seeds,
-    Series, Table, log_slope, median, significant,
+    Axis, Band, Context, Criterion, DigitsConfig, DigitsProblem, Dtype, Experiment, Plot, Report,
+    RunOptions, Seeds, Series, Table, log_slope, median, significant,
 };
 use ravine_optim::{Budget, GradientDescent, Silent, run as descend};
 use serde::{Deserialize, Serialize};
@@ -98,16 +100,24 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         ],
     );
     let mut slopes = Vec::new();
+    let mut criteria = Vec::new();
     let mut uphill = Vec::new();
     for place in places {
         let mut residuals = Vec::new();
         let mut first_orders = Vec::new();
         let mut measurements = Vec::new();
+        let mut criterion = Criterion::new(
+            format!("slope of the residual over ε ({place} parameters)"),
+            Band::around(3.0, 0.1),
+        );
         for &seed in context.seeds() {
             let cell = context.cell(format!("place={place}/seed={seed}"), || {
                 measure(context, place, seed)
             })?;
-            let Ok(measured) = cell else { continue };
+            let Ok(measured) = cell else {
+                criterion.push(seed, f64::NAN);
+                continue;
+            };
             let best = measured.monitor.best_step.unwrap_or(f64::NAN);
             for &check in &measured.checks {
                 let epsilon_over_best = check.epsilon / best;
@@ -128,27 +138,16 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
                     .map(|check| (check.epsilon / best, value(check)))
                     .collect()
             };
-            residuals.push(over(|check| check.residual.abs()));
+            let residual = over(|check| check.residual.abs());
+            criterion.push(seed, order(&residual));
+            residuals.push(residual);
             first_orders.push(over(|check| (check.measured - check.first_order).abs()));
             let first_rise = measured.checks.iter().find(|check| check.measured > 0.0);
             uphill.extend(first_rise.map(|check| check.epsilon / best));
             measurements.push(measured);
         }
-        if place == "initial"
-            && let Some(measured) = measurements.first()
-        {
-            plots.push(change_plot(measured));
-        }
-        let slope = |curves: &[Vec<(f64, f64)>]| {
-            median(curves.iter().map(|curve| {
-                log_slope(
-                    curve
-                        .iter()
-                        .copied()
-                        .filter(|(x, _)| (1e-3..=0.3).contains(x)),
-                )
-            }))
-        };
+        criteria.push(criterion);
+        let slope = |curves: &[Vec<(f64, f64)>]| median(curves.iter().map(|curve| order(curve)));
         let (first, second) = (slope(&first_orders), slope(&residuals));
         slopes.push(second);
         let over_seeds =
@@ -174,6 +173,11 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
             ))
             .vertical("2 ε*", 2.0),
         );
+        if place == "initial"
+            && let Some(measured) = measurements.first()
+        {
+            plots.push(change_plot(measured));
+        }
     }
     context.summarize("slopes of the residual", &slopes)?;
     let rise = median(uphill);
@@ -190,7 +194,13 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         .paragraph("g and H are the gradient and Hessian of the mean cross entropy over all training digits, in f64. ε* = gᵀg/gᵀHg is the step that the quadratic model likes best; a step of 2 ε* should leave the loss where it was.")
         .plots(plots)
         .table(table);
-    Ok(report)
+    Ok(criteria.into_iter().fold(report, Report::criterion))
+}
+
+/// The power of ε that a curve grows with, between rounding and the validity of the model.
+fn order(curve: &[(f64, f64)]) -> f64 {
+    let fitted = curve.iter().copied();
+    log_slope(fitted.filter(|(x, _)| (1e-3..=0.3).contains(x)))
 }
 
 fn change_plot(measured: &Measured) -> Plot {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::report::assert_balanced;
-use crate::{Axis, Plot, Table};
+use crate::{Axis, Band, Criterion, Plot, Table};
 
 const SOURCE: &str = "\
 //! # small: does the runner run?
@@ -288,4 +288,68 @@ fn a_panic_outside_of_cells_fails_the_run() {
         "{stopped}"
     );
     assert!(stopped.to_string().contains("--resume"), "{stopped}");
+}
+
+/// An experiment whose claim is that its number is at most 1.
+fn claiming(config: &mut Config) {
+    config.rates = vec![0.1];
+}
+
+const CLAIM: &str = "\
+//! # small: does the runner run?
+//!
+//! - **Expected:** yes
+//! - **Takes:** no time
+//! - **Command:** `just exp small`
+//! - **Claim:** the loss is at most 1
+//! - **Source:** nobody
+";
+
+fn start_claim(source: &'static str, arguments: &[&str]) -> Result<Finished, Stopped> {
+    let experiment = Experiment {
+        source,
+        smoke: claiming,
+        run: |context| {
+            let losses = [(0, 1.0), (1, 2.0)];
+            let seeds = context.seeds();
+            let losses = losses.into_iter().filter(|(seed, _)| seeds.contains(seed));
+            let criterion = Criterion::new("loss", Band::at_most(1.0)).over_seeds(losses);
+            Ok(Report::new("It claims").criterion(criterion))
+        },
+        ..small()
+    };
+    let quiet = ["small", "-q"].into_iter();
+    run(&experiment, quiet.chain(arguments.iter().copied()))
+}
+
+#[test]
+fn a_claim_that_fails_is_a_result_unless_asked_to_be_strict() {
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().to_str().unwrap();
+    let finished = start_claim(CLAIM, &["--out", out]).unwrap();
+    assert_eq!(finished.verdict, Some(Verdict::Fail));
+    let summary = json(&finished.directory, "summary.json");
+    assert_eq!(summary["claim"]["verdict"], "FAIL");
+    assert_eq!(
+        summary["claim"]["failures"][0],
+        "loss: 2 (seed 1), where ≤ 1 is needed"
+    );
+    assert!(text(&finished.directory, "report.html").contains("FAIL: the loss is at most 1"));
+    assert!(text(&finished.directory, CLAIM_FILE).contains("\"FAIL\""));
+
+    let strict = start_claim(CLAIM, &["--out", out, "--strict"]).unwrap_err();
+    assert!(matches!(strict, Stopped::ClaimFailed { .. }), "{strict}");
+    let passed = start_claim(CLAIM, &["--out", out, "--strict", "--seeds", "0"]).unwrap();
+    assert_eq!(passed.verdict, Some(Verdict::Pass));
+}
+
+#[test]
+fn criteria_without_a_claim_are_a_mistake() {
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().to_str().unwrap();
+    let error = start_claim(SOURCE, &["--out", out]).unwrap_err();
+    assert!(error.to_string().contains("states no claim"), "{error}");
+    let finished = start(&["--out", out]).unwrap();
+    assert_eq!(finished.verdict, None);
+    assert!(!finished.directory.join(CLAIM_FILE).exists());
 }

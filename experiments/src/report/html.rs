@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{Block, Entry, Provenance, Report, Table, provenance};
 use crate::Plot;
 use crate::cell::FailedCell;
+use crate::claim::{JudgedClaim, Verdict};
 use crate::plot::{Room, Styles};
 
 const STYLE: &str = include_str!("style.css");
@@ -27,6 +28,7 @@ pub(super) fn document(report: &Report, provenance: &Provenance<'_>) -> anyhow::
     if provenance.manifest.smoke {
         body += "<p class=\"smoke\">A smoke test: it shows that the experiment runs, and nothing else.</p>\n";
     }
+    body += &verdict(provenance.claim);
     body += &answers(report, &header.expected);
     body += &failed_cells(provenance.failures);
     for paragraph in &header.background {
@@ -65,6 +67,44 @@ pub(super) fn document(report: &Report, provenance: &Provenance<'_>) -> anyhow::
         escape(&header.name),
         escape(&report.title),
     ))
+}
+
+/// The claim, its verdict, and the numbers that decided it.
+fn verdict(claim: Option<&JudgedClaim>) -> String {
+    let Some(claim) = claim else {
+        return String::new();
+    };
+    let class = match claim.verdict {
+        Verdict::Pass => "answers",
+        Verdict::Fail => "failure",
+    };
+    let mut section = format!(
+        "<section class=\"{class}\">\n<h2>{}: {}</h2>\n",
+        claim.verdict,
+        inline(&claim.statement)
+    );
+    let mut criteria = Table::new("What decides it", ["", "band", "measured", "holds"]);
+    for criterion in &claim.criteria {
+        criteria.push([
+            criterion.name().into(),
+            criterion.band().to_string().into(),
+            criterion.values().into(),
+            match criterion.holds() {
+                true => "yes".into(),
+                false => "no".into(),
+            },
+        ]);
+    }
+    section += &table(&criteria);
+    for remark in &claim.remarks {
+        let _ = writeln!(section, "<p>{}</p>", inline(remark));
+    }
+    let _ = writeln!(
+        section,
+        "<p class=\"expected\"><b>Source:</b> {}</p>\n</section>",
+        inline(&claim.source)
+    );
+    section
 }
 
 /// What was found beside what was expected.
@@ -202,9 +242,9 @@ fn capitalise(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::header::Header;
+    use crate::header::{Header, Statement};
     use crate::manifest::Manifest;
-    use crate::{Axis, Best, RunOptions};
+    use crate::{Axis, Band, Best, Criterion, RunOptions};
 
     /// Panics unless every tag of `document` that is opened is closed, in order.
     pub(crate) fn assert_balanced(document: &str) {
@@ -231,7 +271,17 @@ pub(crate) mod tests {
             expected: "third order".to_owned(),
             takes: "20 s".to_owned(),
             command: "just exp taylor".to_owned(),
+            statement: Some(Statement {
+                claim: "it is < 3".to_owned(),
+                source: "Taylor (1715)".to_owned(),
+            }),
         };
+        let claim = JudgedClaim::new(
+            header.statement.as_ref(),
+            report.criteria(),
+            report.remarks(),
+        );
+        let claim = claim.ok().flatten();
         let manifest = Manifest::start("taylor", "how far?", &RunOptions::default(), false);
         let provenance = Provenance {
             header: &header,
@@ -241,6 +291,7 @@ pub(crate) mod tests {
                 cell: "a<b".to_owned(),
                 message: "no luck & all".to_owned(),
             }],
+            claim: claim.as_ref(),
         };
         document(report, &provenance).unwrap()
     }
@@ -286,6 +337,22 @@ pub(crate) mod tests {
             "&quot;status&quot;: &quot;running&quot;",
         ] {
             assert!(html.contains(part), "no {part} in\n{html}");
+        }
+    }
+
+    #[test]
+    fn the_verdict_stands_at_the_top() {
+        let criterion = Criterion::new("a < b", Band::at_most(1.0)).measured(0, 2.0);
+        let report = Report::new("t")
+            .criterion(criterion)
+            .remark("f32 & rounding")
+            .finding("found");
+        let html = html(&report);
+        assert_balanced(&html);
+        let at = |part: &str| html.find(part).unwrap_or_else(|| panic!("no {part}"));
+        assert!(at("<h2>FAIL: it is &lt; 3</h2>") < at("<h2>Findings</h2>"));
+        for part in ["a &lt; b", "≤ 1", "f32 &amp; rounding", "Taylor (1715)"] {
+            assert!(at(part) < at("<h2>Findings</h2>"), "{part}");
         }
     }
 
