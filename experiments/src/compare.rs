@@ -20,3 +20,6 @@ pub mod search;
 pub mod statistics;
 pub mod story;
 pub mod tuning;
+
+#[cfg(test)]
+mod tests;
