@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use ravine_curvature::Point;
-use ravine_optim::CostWeights;
+use ravine_optim::{Budget, CostWeights, GradientDescent, Silent, run};
 use serde::{Deserialize, Serialize};
 
 use super::methods::{Entrant, complete_field};
@@ -68,31 +68,31 @@ pub struct Costs {
     pub loss: f64,
     /// Gradients per product.
     pub product: f64,
-    /// Seconds per gradient.
+    /// Seconds per step of gradient descent.
     pub gradient_seconds: f64,
 }
 
 impl Costs {
-    /// Times loss, gradient and product, turn and turn about, and takes medians over the rounds.
+    /// Times loss, gradient and product, turn and turn about, and takes medians over the rounds; then as many steps of gradient
+    /// descent.
     ///
     /// # Errors
     ///
     /// When there are no rounds, or an evaluation fails.
     pub fn measure(point: &Point, rounds: usize) -> anyhow::Result<Self> {
         let weights = CostWeights::measure(point, rounds)?;
-        let seconds = (0..rounds)
-            .map(|_| {
-                let at = point.move_to(point.theta().clone())?;
-                let start = std::time::Instant::now();
-                std::hint::black_box(at.gradient()?.into_data());
-                std::hint::black_box(at.loss()?);
-                Ok(start.elapsed().as_secs_f64())
-            })
-            .collect::<anyhow::Result<Vec<f64>>>()?;
+        // A step of gradient descent, with what the loop costs: what a gradient takes in a run.
+        let descent = run(
+            &mut GradientDescent::new(f64::MIN_POSITIVE),
+            point,
+            point.theta(),
+            &Budget::steps(rounds),
+            &mut Silent,
+        )?;
         Ok(Self {
             loss: weights.loss,
             product: weights.product,
-            gradient_seconds: crate::median(seconds),
+            gradient_seconds: descent.seconds / rounds as f64,
         })
     }
 
@@ -160,7 +160,7 @@ impl Plan {
     pub fn terms(&self, problem: &Problem, costs: &Costs) -> Terms {
         Terms {
             budget: problem.budget,
-            // No method can spend gradients faster than it computes them: what is cut by the budget of gradients first does not exist.
+            // Gradient descent spends both budgets together: a method can only run out of seconds first.
             seconds: problem
                 .seconds
                 .unwrap_or(problem.budget * costs.gradient_seconds),

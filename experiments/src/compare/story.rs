@@ -347,7 +347,7 @@ fn protocol(report: Report, plan: &Plan, costs: &[Costs], compared: &[Compared])
             plan.widening_trials,
             seeds(&plan.report_seeds)
         ))
-        .paragraph("A run goes on past the target until its gradient-equivalents are spent. A gradient-equivalent is one gradient with its loss over the batch of a step; losses and products count as many as they take in time on this machine, measured once and kept in `config.toml`; line searches and rejected steps are charged. The budget of seconds is, unless the problem says otherwise, what as many gradients take: a method with costs beside loss, gradient and product cannot hide them there. Evaluations for the report are neither counted nor timed. A problem whose budget one step exceeds counts as not solved.")
+        .paragraph("A run goes on past the target until its gradient-equivalents are spent. A gradient-equivalent is one gradient with its loss over the batch of a step; losses and products count as many as they take in time on this machine, measured once and kept in `config.toml`; line searches and rejected steps are charged. The budget of seconds is, unless the problem says otherwise, what as many steps of gradient descent take: a method with costs beside loss, gradient and product cannot hide them there. Evaluations for the report are neither counted nor timed. A problem whose budget one step exceeds counts as not solved.")
         .paragraph(format!(
             "NaN, divergence (10⁶ times the first loss), an error, and more than {} s are failures: they cost infinitely much, lead to an infinite loss, and are in every figure. Quartiles interpolate linearly, and between a number and infinity lies infinity. The best of k trials is the expected lowest final training loss of k trials drawn with replacement (Dodge et al. 2019), where a trial that ends above its start is worth its start; with fewer than k trials it is not given. The sensitivity is how many decades of final training loss are lost when the main hyperparameter is halved or doubled, whichever is worse, on the tuning seeds.",
             significant(plan.timeout, 3)
@@ -368,7 +368,12 @@ fn protocol(report: Report, plan: &Plan, costs: &[Costs], compared: &[Compared])
 fn cost_table(plan: &Plan, costs: &[Costs]) -> Table {
     let mut table = Table::new(
         "Measured costs of evaluations, in gradients",
-        ["problem", "loss", "product", "seconds per gradient"],
+        [
+            "problem",
+            "loss",
+            "product",
+            "seconds per step of gradient descent",
+        ],
     );
     for ((name, _), costs) in plan.problems.iter().zip(costs) {
         table.push([
