@@ -73,6 +73,23 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    fn wishes<'a>(&'a self, report_seeds: &'a [u64]) -> Wishes<'a> {
+        Wishes {
+            problems: &self.problems,
+            own_problems: &self.own_problems,
+            methods: &self.methods,
+            trials: self.trials,
+            widening_trials: self.widening_trials,
+            tuning_seeds: &self.tuning_seeds,
+            report_seeds,
+            budget_factor: self.budget_factor,
+            timeout_seconds: self.timeout_seconds,
+            workers: self.workers,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     ravine_experiments::main(Experiment {
         source: include_str!("compare.rs"),
@@ -95,18 +112,7 @@ fn main() -> ExitCode {
 
 fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     let config = context.config();
-    let plan = Plan::new(&Wishes {
-        problems: &config.problems,
-        own_problems: &config.own_problems,
-        methods: &config.methods,
-        trials: config.trials,
-        widening_trials: config.widening_trials,
-        tuning_seeds: &config.tuning_seeds,
-        report_seeds: context.seeds(),
-        budget_factor: config.budget_factor,
-        timeout_seconds: config.timeout_seconds,
-        workers: config.workers,
-    })?;
+    let plan = Plan::new(&config.wishes(context.seeds()))?;
     let problems = plan
         .problems
         .iter()
@@ -351,5 +357,44 @@ fn flat(measured: &Measured) -> MeasureRow<'_> {
         best_of_1,
         best_of_5,
         best_of_20,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, toml::de::Error> {
+        let mut table: toml::Table = toml::from_str(text)?;
+        table.remove("run");
+        table.try_into()
+    }
+
+    #[test]
+    fn the_configurations_that_ship_make_plans_and_round_trip() {
+        let files = [
+            include_str!("../../configs/compare-quick.toml"),
+            include_str!("../../configs/compare-full.toml"),
+            include_str!("../../configs/compare-own-problem.toml"),
+        ];
+        for text in files {
+            let config = parse(text).unwrap();
+            let plan = Plan::new(&config.wishes(&[0, 1, 2])).unwrap();
+            assert_eq!(plan.problems.len(), config.problems.len());
+            let again = toml::to_string(&config).unwrap();
+            let read: Config = toml::from_str(&again).unwrap();
+            assert_eq!(toml::to_string(&read).unwrap(), again);
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let error = parse("trial = 3").unwrap_err().to_string();
+        assert!(
+            error.contains("`trial`") && error.contains("trials"),
+            "{error}"
+        );
+        let error = parse("[[methods]]\nmethod = { kind = 'adam', rate = 1.0 }").unwrap_err();
+        assert!(error.to_string().contains("`rate`"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
 //! The methods of a comparison: from a description in TOML to a method, in one place.
 //!
-//! A new method is a variant of [`MethodConfig`] with an arm in each of [`MethodConfig::name`], [`MethodConfig::space`],
-//! [`MethodConfig::main`] and [`MethodConfig::build`].
+//! A new method is a variant of [`MethodConfig`] with an arm in [`MethodConfig::name`], [`MethodConfig::space`] and
+//! [`MethodConfig::build`]; where its main hyperparameter is not a learning rate, or a step needs many products, also in
+//! [`MethodConfig::main`] and [`MethodConfig::obstacle`].
 
 use anyhow::{Context as _, anyhow, ensure};
 use burn::optim::momentum::MomentumConfig;
