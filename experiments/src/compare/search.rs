@@ -123,7 +123,7 @@ impl Range {
         Ok(())
     }
 
-    fn to_line(self, value: f64) -> f64 {
+    fn line_at(self, value: f64) -> f64 {
         match self.scale {
             Scale::Log | Scale::Integer => value.ln(),
             Scale::Linear => value,
@@ -131,7 +131,7 @@ impl Range {
         }
     }
 
-    fn from_line(self, line: f64) -> f64 {
+    fn value_at(self, line: f64) -> f64 {
         match self.scale {
             Scale::Log => line.exp(),
             Scale::Linear => line,
@@ -142,8 +142,8 @@ impl Range {
 
     /// The value at a position; 0 is `low`, 1 is `high`, and positions beyond lie outside of the range.
     pub fn at(&self, position: f64) -> f64 {
-        let (from, to) = (self.to_line(self.low), self.to_line(self.high));
-        let value = self.from_line(from + position * (to - from));
+        let (from, to) = (self.line_at(self.low), self.line_at(self.high));
+        let value = self.value_at(from + position * (to - from));
         value.clamp(
             self.minimum.unwrap_or(f64::NEG_INFINITY),
             self.maximum.unwrap_or(f64::INFINITY),
@@ -152,9 +152,9 @@ impl Range {
 
     /// The position of a value, the inverse of [`Range::at`]; ½ in a range of one value.
     pub fn position(&self, value: f64) -> f64 {
-        let (from, to) = (self.to_line(self.low), self.to_line(self.high));
+        let (from, to) = (self.line_at(self.low), self.line_at(self.high));
         match to > from {
-            true => (self.to_line(value) - from) / (to - from),
+            true => (self.line_at(value) - from) / (to - from),
             false => 0.5,
         }
     }

@@ -301,16 +301,19 @@ fn curves(plot: Plot, problem: &Compared, end: f64, curve: fn(&Record) -> Vec<(f
         let grid: Vec<f64> = (0..=POINTS)
             .map(|point| end * point as f64 / POINTS as f64)
             .collect();
-        let quartiles: Vec<Quartiles> = grid
-            .iter()
+        // Where half of the seeds have failed there is no median to draw.
+        let shown: Vec<(f64, Quartiles)> = grid
+            .into_iter()
             .map(|x| {
-                let losses: Vec<f64> = runs.iter().map(|run| value_at(run, *x)).collect();
-                Quartiles::of(&losses)
+                let losses: Vec<f64> = runs.iter().map(|run| value_at(run, x)).collect();
+                (x, Quartiles::of(&losses))
             })
+            .filter(|(_, quartiles)| quartiles.median.is_finite())
             .collect();
-        let medians = grid.iter().zip(&quartiles).map(|(x, q)| (*x, q.median));
-        let edges = quartiles.iter().map(|q| (q.lower, q.upper));
-        let medians: Vec<(f64, f64)> = medians.filter(|point| point.1.is_finite()).collect();
+        let medians = shown.iter().map(|(x, quartiles)| (*x, quartiles.median));
+        let edges = shown
+            .iter()
+            .map(|(_, quartiles)| (quartiles.lower, quartiles.upper));
         plot.push(Series::line(result.method.clone(), medians).band(edges));
     }
     plot
