@@ -54,14 +54,17 @@ impl Default for Config {
             problems: [
                 "quadratic-1e4",
                 "rosenbrock-2",
+                "rosenbrock-20",
+                "breast-cancer-raw",
                 "breast-cancer",
+                "deep-linear",
                 "digits-mlp-tanh",
             ]
             .map(String::from)
             .to_vec(),
-            trials: 8,
-            widening_trials: 2,
-            tuning_seeds: Seeds::from(1000..1001),
+            trials: 20,
+            widening_trials: 5,
+            tuning_seeds: Seeds::from(1000..1002),
             budget_factor: 1.0,
             timeout_seconds: 60.0,
             workers: 0,

@@ -4,7 +4,7 @@
 //! f64. Each rule makes its step from them; its promise is compared with what the loss does.
 //!
 //! - **Expected:** Newton's step is far too long and in part along negative curvature; models that bound the step keep their promises
-//! - **Takes:** about 10 s
+//! - **Takes:** about 20 s
 //! - **Command:** `just exp one-point`
 
 use std::process::ExitCode;
