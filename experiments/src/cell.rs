@@ -98,25 +98,45 @@ impl CellStore {
     where
         T: Serialize + DeserializeOwned,
     {
+        if let Some(taken) = self.enter(name)? {
+            return Ok(taken);
+        }
+        let started = Instant::now();
+        let outcome = attempt(work);
+        self.keep(name, outcome, started.elapsed().as_secs_f64())
+    }
+
+    /// Claims the name, and loads the cell if it has finished before.
+    pub(crate) fn enter<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> anyhow::Result<Option<Taken<T>>> {
         ensure!(
             self.names.borrow_mut().insert(name.to_owned()),
             "two cells are called `{name}`: name a cell after everything that it depends on"
         );
-        let path = self.folder.join(file_name(name));
-        if let Some(taken) = load(&path, name)? {
-            return Ok(taken);
-        }
+        load(&self.folder.join(file_name(name)), name)
+    }
 
-        let started = Instant::now();
-        let outcome = match attempt(work) {
-            Ok(value) => Outcome::Finished(value),
-            Err(failure) => Outcome::Failed(failure),
-        };
+    /// Writes what was measured, wherever that was.
+    pub(crate) fn keep<T>(
+        &self,
+        name: &str,
+        outcome: Result<T, Failure>,
+        seconds: f64,
+    ) -> anyhow::Result<Taken<T>>
+    where
+        T: Serialize + DeserializeOwned,
+    {
         let record = Record {
             cell: name.to_owned(),
-            seconds: started.elapsed().as_secs_f64(),
-            outcome,
+            seconds,
+            outcome: match outcome {
+                Ok(value) => Outcome::Finished(value),
+                Err(failure) => Outcome::Failed(failure),
+            },
         };
+        let path = self.folder.join(file_name(name));
         let text = exact_json::to_string(&record).with_context(|| format!("cell `{name}`"))?;
         atomic::write(&path, text.as_bytes())
             .with_context(|| format!("writing {}", path.display()))?;

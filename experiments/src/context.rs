@@ -1,6 +1,7 @@
 //! What the runner gives to an experiment.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use ciborium::Value;
 use indicatif::ProgressBar;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::cell::{CellStore, FailedCell, Failure, Origin};
+use crate::cell::{CellStore, FailedCell, Failure, Origin, Taken};
+use crate::field_docs::FieldDocs;
 use crate::progress::Progress;
 use crate::rows::Tables;
 use crate::run_directory::RunDirectory;
 use crate::settings::Settings;
 use crate::voice::{LINE_INTERVAL, Throttle, Voice, show_seconds};
+use crate::workers::{self, Work};
 use crate::{CurvatureDtype, Dtype, Hvp, RunOptions};
 
 /// How often rows reach the disk while a run goes on.
@@ -39,6 +42,17 @@ pub struct Context<C> {
     rows: RefCell<Tables>,
     rows_throttle: RefCell<Throttle>,
     summary: RefCell<Vec<(String, Value)>>,
+    recorded: Recorded,
+    frozen: RefCell<Option<String>>,
+}
+
+/// What `config.toml` says beside the configuration.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) experiment: String,
+    pub(crate) docs: FieldDocs,
+    /// The comment at its top.
+    pub(crate) title: String,
 }
 
 /// How the cells of a run went.
@@ -58,6 +72,7 @@ impl<C> Context<C> {
         device: Device,
         directory: RunDirectory,
         voice: Voice,
+        recorded: Recorded,
     ) -> Self {
         Self {
             settings,
@@ -73,6 +88,8 @@ impl<C> Context<C> {
             rows: RefCell::default(),
             rows_throttle: RefCell::new(Throttle::new(ROWS_INTERVAL)),
             summary: RefCell::default(),
+            recorded,
+            frozen: RefCell::default(),
         }
     }
 
@@ -143,7 +160,76 @@ impl<C> Context<C> {
         let name = name.as_ref();
         self.show_cell(name);
         let taken = self.cells.take(name, work)?;
+        self.account(name, taken)
+    }
 
+    /// Takes independent measurements on `workers` threads, and returns their outcomes in the order of `jobs`; see
+    /// [`Context::cell`] for names, resuming and failures.
+    ///
+    /// Each worker is a rayon pool of one thread: whatever a measurement runs in parallel by itself runs on that thread
+    /// alone. The cores are not oversubscribed, and sums are added in the same order whatever the number of workers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::cell`], and when a thread cannot be started.
+    pub fn cells<T>(
+        &self,
+        workers: usize,
+        jobs: Vec<(String, Work<'_, T>)>,
+    ) -> anyhow::Result<Vec<Result<T, Failure>>>
+    where
+        T: Serialize + DeserializeOwned + Send,
+    {
+        let mut outcomes: Vec<Option<Result<T, Failure>>> = Vec::new();
+        let mut names = Vec::new();
+        let mut waiting = VecDeque::new();
+        for (index, (name, work)) in jobs.into_iter().enumerate() {
+            let loaded = self.cells.enter(&name)?;
+            outcomes.push(loaded.map(|taken| self.account(&name, taken)).transpose()?);
+            if outcomes[index].is_none() {
+                waiting.push_back((index, work));
+            }
+            names.push(name);
+        }
+        workers::run(workers, waiting, |index, outcome, seconds| {
+            let name = &names[index];
+            self.show_cell(name);
+            let taken = self.cells.keep(name, outcome, seconds)?;
+            outcomes[index] = Some(self.account(name, taken)?);
+            Ok(())
+        })?;
+        let all: Option<Vec<_>> = outcomes.into_iter().collect();
+        all.context("a worker ended without a result")
+    }
+
+    /// Replaces the configuration that the run's folder keeps, before anything that depends on the replaced values is
+    /// measured: measured costs are frozen there, so that a resumed or repeated run uses the same.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn freeze(&self, config: C) -> anyhow::Result<()>
+    where
+        C: Serialize,
+    {
+        let settings = Settings {
+            config,
+            options: self.settings.options.clone(),
+        };
+        let text = settings.to_toml(&self.recorded.experiment, &self.recorded.docs)?;
+        let file = format!("{}{text}", self.recorded.title);
+        self.directory.write("config.toml", file.as_bytes())?;
+        *self.frozen.borrow_mut() = Some(text);
+        Ok(())
+    }
+
+    /// What [`Context::freeze`] wrote last.
+    pub(crate) fn frozen(&self) -> Option<String> {
+        self.frozen.borrow().clone()
+    }
+
+    /// Counts, shows and keeps the rows of a cell that is over.
+    fn account<T>(&self, name: &str, taken: Taken<T>) -> anyhow::Result<Result<T, Failure>> {
         let mut tally = self.tally.get();
         match &taken.outcome {
             Ok(_) => tally.finished += 1,

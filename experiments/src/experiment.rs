@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::cell::{FailedCell, attempt};
 use crate::claim::{JudgedClaim, Verdict};
 use crate::cli::CommandLine;
-use crate::context::Tally;
+use crate::context::{Recorded, Tally};
 use crate::exact_json;
 use crate::field_docs::FieldDocs;
 use crate::header::Header;
@@ -190,6 +190,14 @@ where
         let device = settings.options.device.open(settings.options.dtype)?;
         let config = settings.to_toml(&header.name, &docs)?;
 
+        let title = |directory: &RunDirectory| {
+            let path = directory.config();
+            format!(
+                "# Repeats the run: {} --config {}\n\n",
+                header.command,
+                path.display()
+            )
+        };
         let (directory, manifest) = match earlier {
             Some(directory) => {
                 let (manifest, warning) = Manifest::resume(&directory)?;
@@ -200,12 +208,7 @@ where
             }
             None => {
                 let directory = RunDirectory::create(&line.out, &header.name, &config)?;
-                let title = format!(
-                    "# Repeats the run: {} --config {}\n\n",
-                    header.command,
-                    directory.config().display()
-                );
-                directory.write("config.toml", (title + &config).as_bytes())?;
+                directory.write("config.toml", (title(&directory) + &config).as_bytes())?;
                 let options = &settings.options;
                 let manifest = Manifest::start(&header.name, &header.question, options, line.smoke);
                 (directory, manifest)
@@ -218,8 +221,13 @@ where
         }
         voice.say(&format!("{}: {}", header.name, header.question));
         voice.say(&format!("folder: {}", directory.path().display()));
+        let recorded = Recorded {
+            experiment: header.name.clone(),
+            docs,
+            title: title(&directory),
+        };
         Ok(Self {
-            context: Context::new(settings, device, directory.clone(), voice.clone()),
+            context: Context::new(settings, device, directory.clone(), voice.clone(), recorded),
             header,
             config,
             directory,
@@ -288,7 +296,7 @@ where
         }
         let html = report.to_html(&Provenance {
             header: &self.header,
-            config: &self.config,
+            config: self.context.frozen().as_ref().unwrap_or(&self.config),
             manifest: &self.manifest,
             failures: &failures,
             claim,

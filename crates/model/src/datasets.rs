@@ -26,6 +26,7 @@
 
 mod batches;
 mod breast_cancer;
+mod characters;
 mod digits;
 mod images;
 #[cfg(feature = "mnist")]
@@ -36,6 +37,7 @@ mod table;
 
 pub use batches::{Batches, Epoch, Remainder};
 pub use breast_cancer::BreastCancer;
+pub use characters::{CharacterBatch, Characters};
 pub use digits::Digits;
 pub use images::LabelledImages;
 #[cfg(feature = "mnist")]

@@ -8,7 +8,7 @@
 //! | [`problems`] | functions with a known minimum: [`Quadratic`](problems::Quadratic)s with a chosen spectrum (condition numbers to 1e12 and beyond, in f32 too), [`Rosenbrock`](problems::Rosenbrock), [`Beale`](problems::Beale), a [`Ravine`](problems::Ravine) with a tunable angle |
 //! | [`models`] | [`LogisticRegression`](models::LogisticRegression), [`DeepLinear`](models::DeepLinear), [`Mlp`](models::Mlp), [`SmallCnn`](models::SmallCnn), [`Autoencoder`](models::Autoencoder), and reproducible [`initialise`](models::initialise) for any of them |
 //! | [`losses`] | [`cross_entropy`](losses::cross_entropy), [`mse`](losses::mse), [`binary_cross_entropy_with_logits`](losses::binary_cross_entropy_with_logits), all means and twice differentiable; accuracies |
-//! | [`datasets`] | [`Digits`](datasets::Digits) and [`BreastCancer`](datasets::BreastCancer), compiled in; [`SyntheticRegression`](datasets::SyntheticRegression); MNIST behind the feature `mnist` |
+//! | [`datasets`] | [`Digits`](datasets::Digits) and [`BreastCancer`](datasets::BreastCancer) and a text as [`Characters`](datasets::Characters), compiled in; [`SyntheticRegression`](datasets::SyntheticRegression); MNIST behind the feature `mnist` |
 //!
 //! ```
 //! use burn::prelude::*;
