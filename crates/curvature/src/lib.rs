@@ -28,16 +28,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Objective`] | a loss of a module on a batch, recorded as a graph with its derivatives |
-//! | [`Point`] | loss, gradient and Hessian at certain parameters |
-//! | [`Hessian`], [`LinearOperator`] | products with the Hessian; what algorithms take |
-//! | [`Kfac`], [`EkFac`] | Kronecker-factored approximations of the Gauss-Newton matrix, with inverses, roots and determinants |
-//! | [`Monitor`], [`taylor_check`] | how ill-conditioned the loss is along its gradient, and whether the Taylor model holds |
-//! | [`lanczos_top_k`], [`dense`], [`conjugate_gradient`] | eigenpairs with residuals, the whole matrix of a small model, solves |
-//! | [`landscape`] | losses along lines, planes and between solutions |
-//! | [`symmetry`] | transformations of hidden units that leave the loss unchanged: alignment, counts, forced zero eigenvalues |
-//! | [`lanczos_top_k`], [`dense`], [`solve`] | eigenpairs with residuals, the whole matrix of a small model, solves |
-//! | [`operators`], [`verify()`] | sums, parts, inverses of operators; whether an operator can be trusted |
+//! | [`Objective`], [`Point`] | a loss of a module on a batch, recorded with its derivatives; loss, gradient, matrices at certain parameters |
+//! | [`Dataset`] | the same over many batches, weighted by examples |
+//! | [`Hessian`], [`GaussNewton`], [`EmpiricalFisher`], [`MonteCarloFisher`], [`GradientCovariance`], [`Kfac`], [`EkFac`], [`Jacobian`] | the matrices |
+//! | [`operators`] | sums, multiples, damping, projections, restrictions, inverses, low rank plus diagonal |
+//! | [`eigen`], [`spectrum`], [`mod@trace`] | eigenpairs; densities and traces of functions; traces, diagonals, norms: with errors |
+//! | [`solve`] | conjugate gradients, MINRES-QLP, LSMR, trust regions, preconditioners |
+//! | [`Monitor`], [`taylor_check`], [`quadratic_shares`], [`GradientStatistics`] | how ill-conditioned the loss is, where, and how noisy its gradient |
+//! | [`verify()`] | linearity, symmetry, repeatability, central differences: one verdict |
+//! | [`landscape`], [`symmetry`] | slices, barriers, planes; equivalent settings, alignment, forced zeros |
 //! | [`ParameterLayout`] | which entries of the flat vectors belong to which parameter |
 //!
 //! Vectors are flat `Tensor<1>`; reductions that decide something are in f64, whatever the model's dtype; every random choice comes
