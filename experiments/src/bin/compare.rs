@@ -34,6 +34,9 @@ struct Config {
     tuning_seeds: Seeds,
     /// Factor of the budgets of all problems.
     budget_factor: f64,
+    /// The budget of seconds of a problem without one of its own, in the time of as many steps of gradient descent as the budget has
+    /// gradients: what a method may spend beside losses, gradients and products.
+    seconds_factor: f64,
     /// Seconds after which a run is given up and counts as failed.
     timeout_seconds: f64,
     /// Runs at a time, each on one thread; 0 is one for each core.
@@ -66,6 +69,7 @@ impl Default for Config {
             widening_trials: 5,
             tuning_seeds: Seeds::from(1000..1002),
             budget_factor: 1.0,
+            seconds_factor: 10.0,
             timeout_seconds: 60.0,
             workers: 0,
             timing_rounds: 25,
@@ -87,6 +91,7 @@ impl Config {
             tuning_seeds: &self.tuning_seeds,
             report_seeds,
             budget_factor: self.budget_factor,
+            seconds_factor: self.seconds_factor,
             timeout_seconds: self.timeout_seconds,
             workers: self.workers,
         }

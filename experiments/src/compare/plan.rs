@@ -31,6 +31,8 @@ pub struct Wishes<'a> {
     pub report_seeds: &'a [u64],
     /// Factor of all budgets.
     pub budget_factor: f64,
+    /// The budget of seconds of a problem without one of its own: so many times what as many steps of gradient descent take.
+    pub seconds_factor: f64,
     /// Seconds after which a run is given up.
     pub timeout_seconds: f64,
     /// Runs at a time; 0 is one for each core.
@@ -54,6 +56,8 @@ pub struct Plan {
     pub tuning_seeds: Vec<u64>,
     /// Seeds of the report.
     pub report_seeds: Vec<u64>,
+    /// The budget of seconds, in times of as many steps of gradient descent.
+    pub seconds_factor: f64,
     /// Seconds after which a run is given up.
     pub timeout: f64,
     /// Runs at a time.
@@ -125,6 +129,11 @@ impl Plan {
             wishes.budget_factor
         );
         ensure!(
+            wishes.seconds_factor > 0.0,
+            "seconds_factor = {} must be positive",
+            wishes.seconds_factor
+        );
+        ensure!(
             wishes.timeout_seconds > 0.0,
             "timeout_seconds = {} must be positive",
             wishes.timeout_seconds
@@ -148,6 +157,7 @@ impl Plan {
             widening_trials: wishes.widening_trials,
             tuning_seeds,
             report_seeds: wishes.report_seeds.to_vec(),
+            seconds_factor: wishes.seconds_factor,
             timeout: wishes.timeout_seconds,
             workers: match wishes.workers {
                 0 => cores(),
@@ -160,10 +170,9 @@ impl Plan {
     pub fn terms(&self, problem: &Problem, costs: &Costs) -> Terms {
         Terms {
             budget: problem.budget,
-            // Gradient descent spends both budgets together: a method can only run out of seconds first.
             seconds: problem
                 .seconds
-                .unwrap_or(problem.budget * costs.gradient_seconds),
+                .unwrap_or(self.seconds_factor * problem.budget * costs.gradient_seconds),
             timeout: self.timeout,
             target: problem.target,
             weights: costs.weights(),
@@ -189,6 +198,7 @@ mod tests {
             tuning_seeds: &tuning,
             report_seeds: &[0, 1],
             budget_factor: 0.5,
+            seconds_factor: 10.0,
             timeout_seconds: 10.0,
             workers: 0,
         };

@@ -71,6 +71,7 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         tuning_seeds: &tuning,
         report_seeds: context.seeds(),
         budget_factor: 0.02,
+        seconds_factor: 10.0,
         timeout_seconds: 100.0,
         workers: config.workers,
     })?;
