@@ -16,7 +16,7 @@ pub(super) type Make<'a> =
 ///
 /// # Cost
 ///
-/// One product for each batch, with what [`Memory`] says.
+/// One product for each batch, with what [`Memory`](crate::Memory) says.
 pub struct DatasetOperator<'a> {
     data: &'a Dataset<'a>,
     make: Make<'a>,

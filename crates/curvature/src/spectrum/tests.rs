@@ -168,7 +168,8 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
         let op = operator(&with_spectrum(values, 7));
         // all steps: no error of the quadrature
         let measure = |seed| slq(&op, &options(8, 50), seed).unwrap();
-        let mut cases: Vec<(&str, f64, Box<dyn Fn(Seed) -> Estimate>)> = vec![
+        type Case<'a> = (&'a str, f64, Box<dyn Fn(Seed) -> Estimate + 'a>);
+        let mut cases: Vec<Case<'_>> = vec![
             (
                 "square",
                 trace(values, &|x| x * x),

@@ -69,7 +69,7 @@ impl TraceEstimate {
 /// where the trace comes from few eigenvalues; see [`xtrace`](crate::trace::xtrace) for those.
 ///
 /// Where one or two eigenvalues dominate, vᵀAv is as skewed as χ² with one degree of freedom, and the interval of fewer than about
-/// 20 probes covers less often than it says (0.95 becomes about 0.90 with ten).
+/// 20 probes can cover less often than it says.
 ///
 /// ```
 /// use burn::{prelude::*, tensor::DType};

@@ -106,6 +106,9 @@ impl StoppingRule {
     }
 }
 
+/// Takes probes and their products.
+type Visit<'a> = dyn FnMut(&Rows, &Rows) -> Result<Option<f64>, CurvatureError> + 'a;
+
 /// Draws probes v, multiplies them in blocks and hands probes and products on; only one block is held at a time.
 ///
 /// `visit` returns the relative standard error so far, where there is one.
@@ -115,7 +118,7 @@ pub(super) fn sample(
     stopping: StoppingRule,
     seed: Seed,
     observer: &mut Observer<'_>,
-    visit: &mut dyn FnMut(&Rows, &Rows) -> Result<Option<f64>, CurvatureError>,
+    visit: &mut Visit<'_>,
 ) -> Result<SamplingEnding, CurvatureError> {
     stopping.check()?;
     if operator.dim() == 0 {

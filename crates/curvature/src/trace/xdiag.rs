@@ -126,11 +126,11 @@ fn leave_one_out_diagonals(sketch: &LeaveOneOut) -> (Vec<f64>, Moments) {
     let outside = |i: usize| (0..=i).map(|j| left_out[(j, i)] * r[(j, i)]).sum::<f64>();
     let outside: Vec<f64> = (0..count).map(outside).collect();
     let mut values = vec![0.0; dim];
-    for i in 0..count {
+    for (i, outside) in outside.iter().enumerate() {
         let (omega, qs, zs) = (omega.col(i), qs.col(i), zs.col(i));
         for (row, value) in values.iter_mut().enumerate() {
             let low_rank = whole[row] - qs[row] * zs[row];
-            *value += (low_rank + omega[row] * qs[row] * outside[i]) / count as f64;
+            *value += (low_rank + omega[row] * qs[row] * outside) / count as f64;
         }
     }
     let mut replicates = Moments::new(dim);
