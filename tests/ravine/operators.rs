@@ -38,7 +38,7 @@ fn rows(first: usize, count: usize, device: &Device) -> Labelled {
         (0.7 + 3.1 * (k + 4 * first) as f64).sin()
     });
     let all = labels(first + count, 3, device);
-    (x, all.slice([first..first + count]))
+    (x, all.narrow(0, first, count))
 }
 
 fn classify() -> Objective<Mlp, Labelled> {
@@ -79,7 +79,7 @@ fn singles_are_blocks(operator: &dyn LinearOperator, point: &Point) {
         .apply_block(&Tensor::stack(vec![u.clone(), v.clone()], 0))
         .unwrap();
     for (row, single) in [u, v].into_iter().enumerate() {
-        let of_block: Tensor<1> = block.clone().slice([row..row + 1]).squeeze_dim(0);
+        let of_block: Tensor<1> = block.clone().narrow(0, row, 1).squeeze_dim(0);
         assert!(relative(&operator.apply(&single).unwrap(), &of_block) < 1e-12);
     }
 }

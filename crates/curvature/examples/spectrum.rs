@@ -1,7 +1,7 @@
 //! The spectrum of the Hessian of a small network on points of two moons: trace, saddle index, outliers, density, and a verdict on the
 //! products.
 //!
-//! `cargo run --workspace --example spectrum`
+//! `cargo run --example spectrum`
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};

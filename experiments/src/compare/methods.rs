@@ -674,7 +674,7 @@ mod tests {
         let (field, added) = complete_field(&default_field()).unwrap();
         assert_eq!((field.len(), added.len()), (10, 0));
         let newton = Entrant::of(MethodConfig::described("kind = 'newton'"));
-        let (field, added) = complete_field(&[newton.clone()]).unwrap();
+        let (field, added) = complete_field(std::slice::from_ref(&newton)).unwrap();
         assert_eq!(field.len(), 5);
         assert_eq!(
             added,

@@ -1,6 +1,6 @@
 //! Losses along lines and planes in the space of parameters.
 //!
-//! Everything starts at a [`Point`](crate::Point), whose recording serves all other parameters on the same batch: one loss costs one
+//! Everything starts at a [`Point`], whose recording serves all other parameters on the same batch: one loss costs one
 //! forward pass.
 //!
 //! | | |

@@ -53,7 +53,7 @@ pub struct ProbeMeasure {
     pub nodes: Vec<f64>,
     /// Their weights, which sum to one.
     pub weights: Vec<f64>,
-    /// An eigenvalue of A lies within this distance of each node: |β_m s_m|.
+    /// An eigenvalue of A lies within this distance of each node: |β_m s_m|, or the rounding of the products.
     pub residuals: Vec<f64>,
 }
 
@@ -255,12 +255,14 @@ fn quadrature(run: &Krylov) -> Result<ProbeMeasure, CurvatureError> {
     let eigen = DenseSymmetric::from_matrix(run.projected(0)).eigen()?;
     let coupling = run.coupling(0);
     let vectors = eigen.vectors();
+    // below this a residual says nothing
+    let rounding = run.basis().unit() * run.scale();
     let (mut weights, mut residuals) = (Vec::new(), Vec::new());
     for node in 0..eigen.values().len() {
         let s = vectors.col(node);
         weights.push(s[0] * s[0]);
         let residual: f64 = s.iter().zip(&coupling).map(|(s, b)| s * b).sum();
-        residuals.push(residual.abs());
+        residuals.push(residual.abs().max(rounding));
     }
     Ok(ProbeMeasure {
         nodes: eigen.values().to_vec(),

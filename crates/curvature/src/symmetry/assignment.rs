@@ -2,7 +2,7 @@
 
 use crate::error::CurvatureError;
 
-/// The permutation p that minimises Σ costs[i][p(i)], by shortest augmenting paths.
+/// The permutation p that minimises Σ costs(i, p(i)), by shortest augmenting paths.
 ///
 /// ```
 /// use ravine_curvature::symmetry::assignment;
