@@ -6,6 +6,7 @@ use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress, unobserved};
 use crate::seed::Seed;
 use burn::prelude::Tensor;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Numbers of all Lanczos vectors that are held at once: 1 GiB of f32.
@@ -244,10 +245,10 @@ fn advance(operator: &dyn LinearOperator, runs: &mut [Krylov]) -> Result<usize, 
         }
     };
     let count = products.len();
-    for (run, product) in going.into_iter().zip(products) {
-        // an invariant space ends the recurrence: its quadrature is exact
-        let _: Step = run.absorb(product)?;
-    }
+    // an invariant space ends the recurrence: its quadrature is exact
+    let absorb = |(run, product): (&mut Krylov, HostVector)| run.absorb(product).map(|_: Step| ());
+    let pairs = going.into_par_iter().zip(products);
+    pairs.map(absorb).collect::<Result<(), CurvatureError>>()?;
     Ok(count)
 }
 
