@@ -170,9 +170,9 @@ pub fn slq_observed(
                 break;
             }
         }
-        for run in &runs {
-            measure.probes.push(quadrature(run)?);
-        }
+        let found: Result<Vec<ProbeMeasure>, CurvatureError> =
+            runs.par_iter().map(quadrature).collect();
+        measure.probes.extend(found?);
         if measure.stopped {
             break;
         }
