@@ -2,6 +2,7 @@
 
 #[allow(dead_code, reason = "block methods need more of it")]
 pub(crate) mod basis;
+mod file;
 #[allow(dead_code, reason = "block methods need more of it")]
 mod kernels;
 #[allow(dead_code, reason = "block methods need more of it")]
@@ -9,6 +10,7 @@ pub(crate) mod krylov;
 mod lanczos;
 mod pairs;
 
+pub use file::{FileProblem, SavedEigenpairs};
 pub use lanczos::{
     LanczosEnding, LanczosOptions, Multiplicity, Reorthogonalisation, TopEigenpairs, lanczos_top_k,
     lanczos_top_k_observed,
