@@ -9,6 +9,7 @@ mod kernels;
 pub(crate) mod krylov;
 mod lanczos;
 mod pairs;
+mod tracking;
 
 pub use file::{FileProblem, SavedEigenpairs};
 pub use lanczos::{
@@ -16,3 +17,7 @@ pub use lanczos::{
     lanczos_top_k_observed,
 };
 pub use pairs::{Eigenpair, Which};
+pub use tracking::{
+    Continuity, Direction, Exchange, LevelCrossing, LostDirection, Tracked, TrackedSummary,
+    Tracker, TrackerOptions, TrackerStart,
+};
