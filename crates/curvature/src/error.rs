@@ -210,4 +210,12 @@ pub enum CurvatureError {
         /// What a symmetry of that layer is.
         requirement: &'static str,
     },
+    /// A file could not be read or written.
+    #[error("{path}: {problem}", path = path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: crate::eigen::FileProblem,
+    },
 }
