@@ -51,29 +51,43 @@
 //! ```
 
 mod cost;
+mod descent;
+mod direction;
 mod error;
 mod from_burn;
 mod gradient_descent;
+mod krylov;
 mod learning_rate;
 mod line_search;
 mod method;
 mod newton;
 mod newton_cg;
 mod oracle;
+mod pace;
+mod rate_rule;
 mod run;
 mod schedule;
+mod state;
+mod strong_wolfe;
 #[cfg(test)]
 mod test_problems;
 
 pub use cost::{Cost, CostWeights};
+pub use descent::Descent;
+pub use direction::{
+    Chebyshev, Direction, Gradient, Heading, HeavyBall, Lbfgs, Nesterov, NonlinearCg, Place,
+};
 pub use error::OptimError;
 pub use from_burn::{BurnLbfgs, BurnOptimizer, ParameterInfo};
 pub use gradient_descent::{GradientDescent, Sgd};
-pub use learning_rate::{CurvatureCap, LearningRate};
+pub use learning_rate::{CurvatureCap, LearningRate, Nonmonotone, Search, SharpnessCap};
 pub use line_search::{Armijo, Line, LineSearch};
 pub use method::{EndingKind, Method, Quantity, Step, StepEnding};
 pub use newton::{AdaptiveDamping, Damping, Newton};
 pub use newton_cg::{Forcing, NewtonCg};
 pub use oracle::{CountedHessian, Oracle};
+pub use rate_rule::{BarzilaiBorwein, PolyakTarget, RateRule};
 pub use run::{Batches, Budget, Ending, Limit, Observer, Progress, Row, Silent, Trajectory, run};
 pub use schedule::{Rates, Schedule};
+pub use state::{Held, MethodState};
+pub use strong_wolfe::StrongWolfe;
