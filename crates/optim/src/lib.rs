@@ -2,7 +2,7 @@
 //! optimisers of Burn, all in one loop that counts losses, gradients and Hessian-vector products.
 //!
 //! A [`Method`] takes one step at a time and asks an [`Oracle`] for what it needs; the oracle counts ([`Cost`]) and
-//! forgets nothing it has just been told. [`run`] repeats the step on the whole data or on a stream of batches until a
+//! forgets nothing it has just been told. [`Method::state`] takes out what a method remembers, so that a run can be cut and go on. [`run`] repeats the step on the whole data or on a stream of batches until a
 //! [`Budget`] ends it, and leaves a [`Trajectory`] with a row per step: loss, rate, the change that the method's model promised and
 //! the change that was measured, cost and time. How a step or a run ends is data ([`StepEnding`], [`Ending`]): negative
 //! curvature, a singular matrix or NaN are findings, not failures.
@@ -10,6 +10,10 @@
 //! | method | per step | for |
 //! |---|---|---|
 //! | [`GradientDescent`] (on batches: [`Sgd`]) | 1 gradient | rates by [`Schedule`]: constant, steps, exponential, cosine, inverse time, plateau |
+//! | [`Descent`] | 1 gradient | any [`Direction`] ([`HeavyBall`], [`Nesterov`], [`Chebyshev`], [`NonlinearCg`], [`Lbfgs`]) with any [`LearningRate`] |
+//! | … with a [`RateRule`] | | Polyak, Barzilai-Borwein and hypergradient rates |
+//! | … with a [`SharpnessCap`] | + a few products now and then | ε ≤ c / λ_max |
+//! | … with [`StrongWolfe`] | + 1 loss, at most 1 gradient a trial | quasi-Newton and conjugate directions |
 //! | … with a [`CurvatureCap`] | + 1 product | ε ≤ c · gᵀg / gᵀHg |
 //! | … with [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
 //! | [`Newton`] | 1 gradient, dim products | small models; undamped, fixed or adaptive [`Damping`] |

@@ -182,7 +182,7 @@ impl Pace {
                 let gap = start.loss - target.aim(&mut self.memory.level, start.loss);
                 let downhill = model.slope < 0.0;
                 Ok(match downhill {
-                    true => (gap.max(0.0) / -model.slope).min(scheduled),
+                    true => (target.relaxation() * gap.max(0.0) / -model.slope).min(scheduled),
                     false => scheduled,
                 })
             }

@@ -71,7 +71,10 @@ pub enum PolyakTarget {
         /// f*.
         loss: f64,
     },
-    /// The best loss so far less a margin δ, which shrinks when a step does not reach the target.
+    /// The best loss so far less a margin δ, which shrinks when a step does not reach the target; the step is γ times as long.
+    ///
+    /// γ must exceed 1 on smooth losses: a step of the bare length falls short of its target by the curvature, however small δ is, so
+    /// that δ would shrink for good. Close to the minimum the loss settles within about the smallest δ.
     ///
     /// # References
     ///
@@ -85,6 +88,8 @@ pub enum PolyakTarget {
         shrink: f64,
         /// δ is never smaller.
         minimum: f64,
+        /// γ, between 1 and 2.
+        relaxation: f64,
     },
 }
 
@@ -101,6 +106,7 @@ impl RateRule {
                         grow,
                         shrink,
                         minimum,
+                        relaxation,
                     },
             } => {
                 in_range(
@@ -116,7 +122,9 @@ impl RateRule {
                     "between 0 and 1",
                     shrink > 0.0 && shrink < 1.0,
                 )?;
-                in_range("minimum", minimum, "positive", minimum > 0.0)
+                in_range("minimum", minimum, "positive", minimum > 0.0)?;
+                let inside = (1.0..2.0).contains(&relaxation);
+                in_range("relaxation", relaxation, "at least 1 and below 2", inside)
             }
             Self::BarzilaiBorwein {
                 minimum, maximum, ..
@@ -147,6 +155,14 @@ pub(crate) struct Level {
 }
 
 impl PolyakTarget {
+    /// γ.
+    pub(crate) fn relaxation(&self) -> f64 {
+        match *self {
+            Self::Known { .. } => 1.0,
+            Self::Estimated { relaxation, .. } => relaxation,
+        }
+    }
+
     /// The target of a step from `loss`.
     pub(crate) fn aim(&self, level: &mut Option<Level>, loss: f64) -> f64 {
         let (margin, grow, shrink, minimum) = match *self {
@@ -156,6 +172,7 @@ impl PolyakTarget {
                 grow,
                 shrink,
                 minimum,
+                ..
             } => (margin, grow, shrink, minimum),
         };
         let now = match *level {

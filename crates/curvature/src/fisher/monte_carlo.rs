@@ -1,7 +1,7 @@
 use super::likelihood::Likelihood;
 use super::outer_products::OutputOuterProducts;
 use crate::error::CurvatureError;
-use crate::operator::{Definiteness, LinearMap, LinearOperator};
+use crate::operator::{Definiteness, LinearOperator};
 use crate::point::Point;
 use crate::seed::Seed;
 use burn::prelude::{Device, Tensor};
@@ -81,32 +81,6 @@ impl Point {
         }
         let vectors = options.likelihood.sampled(self, options.samples, seed)?;
         Ok(MonteCarloFisher(OutputOuterProducts::new(self, vectors)?))
-    }
-
-    /// A random vector g̃ with E[g̃ g̃ᵀ] = F, the Fisher matrix: the gradient of the loss with labels drawn from the model, times √B for
-    /// a mean over B examples.
-    ///
-    /// g̃ = √w Σₙ Jₙᵀ sₙ with one score sₙ for each example; g̃ ⊙ g̃ estimates the diagonal of F.
-    ///
-    /// # Cost
-    ///
-    /// The outputs and one product with Jᵀ: about one gradient.
-    ///
-    /// # Errors
-    ///
-    /// As [`Point::monte_carlo_fisher`].
-    ///
-    /// # References
-    ///
-    /// Liu, Li, Hall, Liang and Ma (2023), Sophia, algorithm 2 (the Gauss-Newton-Bartlett estimator).
-    pub fn sampled_gradient(
-        &self,
-        likelihood: Likelihood,
-        seed: Seed,
-    ) -> Result<Tensor<1>, CurvatureError> {
-        let scores = likelihood.sampled(self, 1, seed)?;
-        let length = scores.shape().num_elements();
-        self.jacobian()?.apply_transposed(&scores.reshape([length]))
     }
 }
 

@@ -108,12 +108,12 @@ fn a_nonmonotone_search_lets_the_loss_rise_and_converges() {
     };
     let rate = LearningRate::from(0.01).by(rule);
     let losses = |rate: LearningRate| -> Vec<f64> {
-        let taken = steps(&mut GradientDescent::new(rate), 40);
+        let taken = steps(&mut GradientDescent::new(rate), 60);
         taken.iter().map(|step| step.loss_before).collect()
     };
     let nonmonotone = losses(rate.searching(Nonmonotone::default()));
     assert!(nonmonotone.windows(2).any(|pair| pair[1] > pair[0]));
-    assert!(nonmonotone[39] < 1e-12);
+    assert!(nonmonotone[59] < 1e-12);
     for (k, loss) in nonmonotone.iter().enumerate().skip(1) {
         let worst = nonmonotone[k.saturating_sub(10)..k]
             .iter()
@@ -144,6 +144,7 @@ fn polyak_steps_are_the_gap_over_the_squared_gradient() {
             grow: 1.5,
             shrink: 0.5,
             minimum: 1e-12,
+            relaxation: 1.2,
         },
     };
     let taken = steps(
@@ -151,8 +152,8 @@ fn polyak_steps_are_the_gap_over_the_squared_gradient() {
         200,
     );
     let first = taken[0].learning_rate.unwrap();
-    assert!((first - 10.0 / taken[0].gradient_norm.unwrap().powi(2)).abs() < 1e-12);
-    assert!(taken[199].loss_before < 1e-3 * taken[0].loss_before);
+    assert!((first - 12.0 / taken[0].gradient_norm.unwrap().powi(2)).abs() < 1e-12);
+    assert!(taken[199].loss_before < 1e-8 * taken[0].loss_before);
 }
 
 #[test]
@@ -184,7 +185,9 @@ fn the_sharpness_cap_finds_lambda_max_and_pays_for_it() {
     );
     for (k, step) in taken.iter().enumerate() {
         assert!((step.learning_rate.unwrap() - 1.5 / 50.0).abs() < 1e-9);
-        assert_eq!(step.cost.products, if k % 3 == 0 { 4 } else { 0 });
+        // From the eigenvector that it found the space is invariant after one product.
+        let products = [4, 0, 0, 1, 0, 0, 1];
+        assert_eq!(step.cost.products, products[k]);
     }
     // One product a step, warm: a power iteration that climbs from step to step.
     let power = SharpnessCap {

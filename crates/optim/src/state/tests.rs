@@ -65,6 +65,7 @@ fn methods() -> Vec<Box<dyn Method>> {
             grow: 1.5,
             shrink: 0.5,
             minimum: 1e-9,
+            relaxation: 1.2,
         },
     };
     let sharpness = SharpnessCap {
@@ -97,7 +98,10 @@ fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Descent::new(NonlinearCg::new(), wolfe)),
         Box::new(Descent::new(Lbfgs::new(3), wolfe)),
         Box::new(Newton::new(Damping::adaptive())),
-        Box::new(NewtonCg::new().forcing(Forcing::eisenstat_walker())),
+        Box::new(NewtonCg::new().forcing(Forcing::EisenstatWalker {
+            gamma: 0.9,
+            alpha: 1.6,
+        })),
         Box::new(BurnOptimizer::new(
             "adam",
             AdamConfig::new().init(),
