@@ -36,6 +36,42 @@ pub enum OptimError {
         /// Its rank.
         rank: usize,
     },
+    /// A saved state belongs to another method.
+    #[error(
+        "this state belongs to `{found}`, not to `{expected}`: load it into the method that made it"
+    )]
+    StateOfAnother {
+        /// The kind of the method that was asked.
+        expected: String,
+        /// The kind of the method that made it.
+        found: String,
+    },
+    /// A saved state was made with a model of another size.
+    #[error(
+        "the method's state holds vectors of {found} numbers, but theta has {expected}: it was made with another model"
+    )]
+    StateDimension {
+        /// Length of θ.
+        expected: usize,
+        /// Length of the vectors.
+        found: usize,
+    },
+    /// A saved state could not be written or read.
+    #[error("the state of {kind} could not be written or read: {reason}")]
+    State {
+        /// The kind of the method.
+        kind: String,
+        /// Why.
+        reason: String,
+    },
+    /// The method does not say what it remembers.
+    #[error(
+        "`{method}` has no way to save its state: implement `Method::state` and `Method::load_state` for it"
+    )]
+    NoState {
+        /// Its name.
+        method: String,
+    },
     /// Nothing in the budget is sure to end the run.
     #[error(
         "the budget has no limit: set at least one of steps, gradient_equivalents and seconds, since a target may never be reached"

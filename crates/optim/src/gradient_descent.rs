@@ -1,17 +1,12 @@
 use burn::prelude::*;
-use ravine_curvature::vector;
 
-use crate::method::{Move, Start, along};
-use crate::schedule::Rates;
-use crate::{
-    LearningRate, Line, LineSearch, Method, OptimError, Oracle, Quantity, Step, StepEnding,
-};
+use crate::{Descent, Gradient, LearningRate, Method, MethodState, OptimError, Oracle, Step};
 
 /// Gradient descent, θ ← θ − ε ∇loss(θ), with a rate that can shrink; on batches it is SGD.
 ///
 /// The model it promises by is −ε gᵀg + ½ ε² gᵀHg where a curvature cap has paid for the product, −ε gᵀg otherwise. Where
 /// the cap meets gᵀHg ≤ 0 the step of the schedule is taken and ends with [`StepEnding::NegativeCurvature`]. Momentum
-/// comes from Burn: [`crate::BurnOptimizer`].
+/// is another direction: [`crate::HeavyBall`], [`crate::Nesterov`] with [`Descent`].
 ///
 /// # Cost
 ///
@@ -28,11 +23,7 @@ use crate::{
 /// assert_eq!(searching.named("backtracking").name(), "backtracking");
 /// ```
 #[derive(Clone, Debug)]
-pub struct GradientDescent {
-    name: String,
-    rate: LearningRate,
-    rates: Option<Rates>,
-}
+pub struct GradientDescent(Descent<Gradient>);
 
 /// Stochastic gradient descent: [`GradientDescent`] on batches that change.
 pub type Sgd = GradientDescent;
@@ -40,112 +31,30 @@ pub type Sgd = GradientDescent;
 impl GradientDescent {
     /// Gradient descent with a rate, a [`crate::Schedule`] or a [`LearningRate`].
     pub fn new(rate: impl Into<LearningRate>) -> Self {
-        Self {
-            name: "gradient-descent".to_string(),
-            rate: rate.into(),
-            rates: None,
-        }
+        Self(Descent::new(Gradient, rate))
     }
 
     /// With another name for tables and plots.
     pub fn named(self, name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..self
-        }
-    }
-
-    /// The rate that schedule and cap give, its promise, and what the curvature showed.
-    fn choose(&mut self, oracle: &mut Oracle, start: &Start<'_>) -> Result<Choice, OptimError> {
-        let rates = match &mut self.rates {
-            Some(rates) => rates,
-            None => self.rates.insert(self.rate.schedule.start()?),
-        };
-        let rate = rates.next_rate(start.loss);
-        let Some(cap) = self.rate.cap else {
-            return Ok(Choice {
-                rate,
-                gthg: None,
-                ending: StepEnding::Accepted,
-            });
-        };
-        let product = oracle.hvp(start.theta, &start.gradient)?;
-        let gthg = vector::dot(&start.gradient, &product);
-        let ending = match gthg {
-            _ if !gthg.is_finite() => StepEnding::NonFinite {
-                quantity: Quantity::Hessian,
-                value: gthg,
-            },
-            _ if gthg <= 0.0 => StepEnding::NegativeCurvature {
-                rayleigh: gthg / start.gtg,
-                direction: start.gradient.clone(),
-            },
-            _ => StepEnding::Accepted,
-        };
-        Ok(Choice {
-            rate: cap.apply(rate, start.gtg, gthg)?,
-            gthg: Some(gthg),
-            ending,
-        })
-    }
-}
-
-struct Choice {
-    rate: f64,
-    gthg: Option<f64>,
-    ending: StepEnding,
-}
-
-impl Choice {
-    /// −ε gᵀg + ½ ε² gᵀHg, the last term where it is known.
-    fn predicted_change(&self, epsilon: f64, gtg: f64) -> f64 {
-        -epsilon * gtg + 0.5 * epsilon * epsilon * self.gthg.unwrap_or(0.0)
+        Self(self.0.named(name))
     }
 }
 
 impl Method for GradientDescent {
     fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     fn step(&mut self, oracle: &mut Oracle, theta: &Tensor<1>) -> Result<Step, OptimError> {
-        let start = match self.rate.cap {
-            Some(_) => Start::with_products(oracle, theta)?,
-            None => Start::at(oracle, theta)?,
-        };
-        if let Some(obstacle) = start.obstacle() {
-            return Ok(start.stay(oracle, obstacle));
-        }
-        let choice = self.choose(oracle, &start)?;
-        if !choice.ending.moved() {
-            return Ok(start.stay(oracle, choice.ending));
-        }
-        let (theta, rate) = match self.rate.search {
-            None => (along(theta, &start.gradient, -choice.rate), choice.rate),
-            Some(armijo) => {
-                let direction = -start.gradient.clone();
-                let line = Line {
-                    theta,
-                    loss: start.loss,
-                    direction: &direction,
-                    slope: -start.gtg,
-                };
-                match armijo.search(oracle, line, choice.rate)? {
-                    LineSearch::Found { theta, alpha, .. } => (theta, alpha),
-                    LineSearch::Exhausted { trials } => {
-                        let slope = -start.gtg;
-                        return Ok(start.stay(oracle, StepEnding::NoDecrease { trials, slope }));
-                    }
-                }
-            }
-        };
-        let to = Move {
-            theta,
-            learning_rate: Some(rate),
-            predicted_change: Some(choice.predicted_change(rate, start.gtg)),
-            ending: choice.ending,
-        };
-        Ok(start.finish(oracle, to))
+        self.0.step(oracle, theta)
+    }
+
+    fn state(&self) -> Result<MethodState, OptimError> {
+        self.0.state()
+    }
+
+    fn load_state(&mut self, state: &MethodState) -> Result<(), OptimError> {
+        self.0.load_state(state)
     }
 }
 
@@ -153,7 +62,8 @@ impl Method for GradientDescent {
 mod tests {
     use super::*;
     use crate::test_problems::{quadratic, saddle, vector32};
-    use crate::{Armijo, Cost, CurvatureCap};
+    use crate::{Armijo, Cost, CurvatureCap, Quantity, StepEnding};
+    use ravine_curvature::vector;
 
     #[test]
     fn the_best_fixed_rate_contracts_by_its_formula() {

@@ -1,9 +1,11 @@
+use ravine_curvature::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::error::in_range;
-use crate::{Armijo, OptimError, Schedule};
+use crate::{Armijo, OptimError, RateRule, Schedule, StrongWolfe};
 
-/// How gradient descent chooses its rate: a schedule, then a cap by curvature, then backtracking, each on its own or together.
+/// How the rate of a direction is chosen: a warm-up, a schedule, a rule, caps by curvature and sharpness, then a line search, each on
+/// its own or together and in this order.
 ///
 /// # Example
 ///
@@ -24,9 +26,137 @@ pub struct LearningRate {
     /// Lowers the rate where the loss curves upwards too much.
     #[serde(default)]
     pub cap: Option<CurvatureCap>,
-    /// Lowers the rate until the loss falls.
+    /// Chooses the step along the direction, from the rate on.
     #[serde(default)]
-    pub search: Option<Armijo>,
+    pub search: Option<Search>,
+    /// Steps that lead up to the schedule's first rate: step k of W goes at (k + 1)/(W + 1) of it.
+    #[serde(default)]
+    pub warmup: u64,
+    /// Sets the rate by what the steps show.
+    #[serde(default)]
+    pub rule: Option<RateRule>,
+    /// Lowers the rate below a multiple of 1/λ_max.
+    #[serde(default)]
+    pub sharpness: Option<SharpnessCap>,
+}
+
+/// How a step along the direction is chosen, from the rate on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Search {
+    /// Backtracking.
+    Armijo(Armijo),
+    /// Strong Wolfe conditions.
+    StrongWolfe(StrongWolfe),
+    /// Backtracking from the worst of the last losses.
+    Nonmonotone(Nonmonotone),
+}
+
+impl Search {
+    /// Trials of a search that found nothing.
+    pub(crate) fn most_trials(&self, slope: f64) -> usize {
+        match self {
+            _ if slope.is_nan() || slope >= 0.0 => 0,
+            Self::Armijo(rule) => rule.max_trials,
+            Self::StrongWolfe(rule) => rule.max_trials,
+            Self::Nonmonotone(rule) => rule.max_trials,
+        }
+    }
+}
+
+impl From<Armijo> for Search {
+    fn from(rule: Armijo) -> Self {
+        Self::Armijo(rule)
+    }
+}
+
+impl From<StrongWolfe> for Search {
+    fn from(rule: StrongWolfe) -> Self {
+        Self::StrongWolfe(rule)
+    }
+}
+
+impl From<Nonmonotone> for Search {
+    fn from(rule: Nonmonotone) -> Self {
+        Self::Nonmonotone(rule)
+    }
+}
+
+/// Backtracking that compares with the largest of the last M losses: a loss may rise for a while, as Barzilai-Borwein rates need.
+///
+/// # References
+///
+/// L. Grippo, F. Lampariello and S. Lucidi, A nonmonotone line search technique for Newton's method, 1986; M. Raydan, The Barzilai
+/// and Borwein gradient method for the large scale unconstrained minimization problem, 1997.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Nonmonotone {
+    /// M, at least 1; 1 is [`Armijo`].
+    pub memory: usize,
+    /// c, in (0, 1).
+    pub sufficient_decrease: f64,
+    /// β, in (0, 1).
+    pub shrink: f64,
+    /// Steps tried at most.
+    pub max_trials: usize,
+}
+
+impl Default for Nonmonotone {
+    /// Raydan's M = 10 and c = 1e-4, β = ½, 40 trials.
+    fn default() -> Self {
+        let armijo = Armijo::default();
+        Self {
+            memory: 10,
+            sufficient_decrease: armijo.sufficient_decrease,
+            shrink: armijo.shrink,
+            max_trials: armijo.max_trials,
+        }
+    }
+}
+
+impl Nonmonotone {
+    pub(crate) fn armijo(&self) -> Armijo {
+        Armijo {
+            sufficient_decrease: self.sufficient_decrease,
+            shrink: self.shrink,
+            max_trials: self.max_trials,
+        }
+    }
+}
+
+/// ε ≤ c/λ_max: below c = 2 gradient descent is stable on the quadratic model in every direction, not only along the gradient.
+///
+/// λ_max is the largest Ritz value of a few Lanczos steps from the last Ritz vector, refreshed now and then; between two refreshes the
+/// last value holds. It is a lower bound of λ_max. Where it is not positive the rate is left as it is. For directions other than −g it
+/// is the curvature of the loss, not that of the preconditioned problem.
+///
+/// # Cost
+///
+/// `iterations` products every `every` steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SharpnessCap {
+    /// c, above 0 and at most 2.
+    pub fraction: f64,
+    /// Steps from one estimate to the next, at least 1.
+    pub every: u64,
+    /// Lanczos steps of an estimate, at least 1.
+    pub iterations: usize,
+    /// Of the first start vector.
+    pub seed: Seed,
+}
+
+impl Default for SharpnessCap {
+    /// c = 1, five Lanczos steps every tenth step.
+    fn default() -> Self {
+        Self {
+            fraction: 1.0,
+            every: 10,
+            iterations: 5,
+            seed: Seed::new(0),
+        }
+    }
 }
 
 impl LearningRate {
@@ -40,10 +170,66 @@ impl LearningRate {
 
     /// With backtracking.
     pub fn backtracking(self, search: Armijo) -> Self {
+        self.searching(search)
+    }
+
+    /// With a line search.
+    pub fn searching(self, search: impl Into<Search>) -> Self {
         Self {
-            search: Some(search),
+            search: Some(search.into()),
             ..self
         }
+    }
+
+    /// With a linear warm-up over `steps` steps in front of the schedule.
+    pub fn warmed_up(self, steps: u64) -> Self {
+        Self {
+            warmup: steps,
+            ..self
+        }
+    }
+
+    /// With a rule that sets the rate by what the steps show.
+    pub fn by(self, rule: RateRule) -> Self {
+        Self {
+            rule: Some(rule),
+            ..self
+        }
+    }
+
+    /// With a cap by the sharpness.
+    pub fn below_sharpness(self, cap: SharpnessCap) -> Self {
+        Self {
+            sharpness: Some(cap),
+            ..self
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), OptimError> {
+        if let Some(rule) = self.rule {
+            rule.check()?;
+        }
+        if let Some(Search::Nonmonotone(rule)) = self.search {
+            in_range("memory", rule.memory as f64, "at least 1", rule.memory > 0)?;
+        }
+        let Some(cap) = self.sharpness else {
+            return Ok(());
+        };
+        let c = cap.fraction;
+        let inside = c > 0.0 && c <= 2.0;
+        in_range(
+            "the fraction of the sharpness cap",
+            c,
+            "above 0 and at most 2",
+            inside,
+        )?;
+        in_range("every", cap.every as f64, "at least 1", cap.every > 0)?;
+        in_range(
+            "iterations",
+            cap.iterations as f64,
+            "at least 1",
+            cap.iterations > 0,
+        )
     }
 }
 
@@ -53,11 +239,15 @@ impl<S: Into<Schedule>> From<S> for LearningRate {
             schedule: schedule.into(),
             cap: None,
             search: None,
+            warmup: 0,
+            rule: None,
+            sharpness: None,
         }
     }
 }
 
-/// ε ≤ c · gᵀg / gᵀHg: never more than a fraction of the step ε* = gᵀg / gᵀHg that the quadratic model likes best.
+/// ε ≤ c · gᵀg / gᵀHg: never more than a fraction of the step ε* = gᵀg / gᵀHg that the quadratic model likes best; along another
+/// direction d, ε ≤ c · (−gᵀd) / dᵀHd.
 ///
 /// On a quadratic a step with c < 2 never goes uphill, since −εgᵀg + ½ε²gᵀHg ≤ −ε gᵀg (1 − c/2). Where gᵀHg ≤ 0 the
 /// model has no best step and the rate of the schedule is used.
@@ -121,7 +311,7 @@ mod tests {
 
     #[test]
     fn configurations_are_readable() {
-        let text = r#"{"schedule":{"kind":"constant","rate":1.0},"search":{"shrink":0.3}}"#;
+        let text = r#"{"schedule":{"kind":"constant","rate":1.0},"search":{"kind":"armijo","shrink":0.3}}"#;
         let rate: LearningRate = serde_json::from_str(text).unwrap();
         let search = Armijo {
             shrink: 0.3,

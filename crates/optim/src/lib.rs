@@ -2,7 +2,7 @@
 //! optimisers of Burn, all in one loop that counts losses, gradients and Hessian-vector products.
 //!
 //! A [`Method`] takes one step at a time and asks an [`Oracle`] for what it needs; the oracle counts ([`Cost`]) and
-//! forgets nothing it has just been told. [`run`] repeats the step on the whole data or on a stream of batches until a
+//! forgets nothing it has just been told. [`Method::state`] takes out what a method remembers, so that a run can be cut and go on. [`run`] repeats the step on the whole data or on a stream of batches until a
 //! [`Budget`] ends it, and leaves a [`Trajectory`] with a row per step: loss, rate, the change that the method's model promised and
 //! the change that was measured, cost and time. How a step or a run ends is data ([`StepEnding`], [`Ending`]): negative
 //! curvature, a singular matrix or NaN are findings, not failures.
@@ -10,6 +10,10 @@
 //! | method | per step | for |
 //! |---|---|---|
 //! | [`GradientDescent`] (on batches: [`Sgd`]) | 1 gradient | rates by [`Schedule`]: constant, steps, exponential, cosine, inverse time, plateau |
+//! | [`Descent`] | 1 gradient | any [`Direction`] ([`HeavyBall`], [`Nesterov`], [`Chebyshev`], [`NonlinearCg`], [`Lbfgs`]) with any [`LearningRate`] |
+//! | … with a [`RateRule`] | | Polyak, Barzilai-Borwein and hypergradient rates |
+//! | … with a [`SharpnessCap`] | + a few products now and then | ε ≤ c / λ_max |
+//! | … with [`StrongWolfe`] | + 1 loss, at most 1 gradient a trial | quasi-Newton and conjugate directions |
 //! | … with a [`CurvatureCap`] | + 1 product | ε ≤ c · gᵀg / gᵀHg |
 //! | … with [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
 //! | [`Newton`] | 1 gradient, dim products | small models; undamped, fixed or adaptive [`Damping`] |
@@ -51,29 +55,43 @@
 //! ```
 
 mod cost;
+mod descent;
+mod direction;
 mod error;
 mod from_burn;
 mod gradient_descent;
+mod krylov;
 mod learning_rate;
 mod line_search;
 mod method;
 mod newton;
 mod newton_cg;
 mod oracle;
+mod pace;
+mod rate_rule;
 mod run;
 mod schedule;
+mod state;
+mod strong_wolfe;
 #[cfg(test)]
 mod test_problems;
 
 pub use cost::{Cost, CostWeights};
+pub use descent::Descent;
+pub use direction::{
+    Chebyshev, Direction, Gradient, Heading, HeavyBall, Lbfgs, Nesterov, NonlinearCg, Place,
+};
 pub use error::OptimError;
 pub use from_burn::{BurnLbfgs, BurnOptimizer, ParameterInfo};
 pub use gradient_descent::{GradientDescent, Sgd};
-pub use learning_rate::{CurvatureCap, LearningRate};
+pub use learning_rate::{CurvatureCap, LearningRate, Nonmonotone, Search, SharpnessCap};
 pub use line_search::{Armijo, Line, LineSearch};
 pub use method::{EndingKind, Method, Quantity, Step, StepEnding};
 pub use newton::{AdaptiveDamping, Damping, Newton};
 pub use newton_cg::{Forcing, NewtonCg};
 pub use oracle::{CountedHessian, Oracle};
+pub use rate_rule::{BarzilaiBorwein, PolyakTarget, RateRule};
 pub use run::{Batches, Budget, Ending, Limit, Observer, Progress, Row, Silent, Trajectory, run};
 pub use schedule::{Rates, Schedule};
+pub use state::{Held, MethodState};
+pub use strong_wolfe::StrongWolfe;

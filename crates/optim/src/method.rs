@@ -2,7 +2,7 @@ use burn::prelude::*;
 use ravine_curvature::vector;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, OptimError, Oracle};
+use crate::{Cost, MethodState, OptimError, Oracle};
 
 /// A way to improve parameters, one step at a time.
 ///
@@ -18,9 +18,41 @@ pub trait Method {
     ///
     /// Misuse and failed evaluations; how the step ended numerically is [`Step::ending`].
     fn step(&mut self, oracle: &mut Oracle, theta: &Tensor<1>) -> Result<Step, OptimError>;
+
+    /// What the method remembers, so that a run can be cut here and go on later, bitwise the same.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::NoState`] for a method that does not implement it.
+    fn state(&self) -> Result<MethodState, OptimError> {
+        Err(OptimError::NoState {
+            method: self.name().to_string(),
+        })
+    }
+
+    /// Goes on from a state that a method with the same options saved.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimError::StateOfAnother`] for a state of another kind of method, [`OptimError::State`] when it does not read,
+    /// [`OptimError::NoState`] for a method that does not implement it. Whether the dimension fits shows at the next step
+    /// ([`OptimError::StateDimension`]).
+    fn load_state(&mut self, _state: &MethodState) -> Result<(), OptimError> {
+        Err(OptimError::NoState {
+            method: self.name().to_string(),
+        })
+    }
 }
 
 impl<M: Method + ?Sized> Method for Box<M> {
+    fn state(&self) -> Result<MethodState, OptimError> {
+        (**self).state()
+    }
+
+    fn load_state(&mut self, state: &MethodState) -> Result<(), OptimError> {
+        (**self).load_state(state)
+    }
+
     fn name(&self) -> &str {
         (**self).name()
     }

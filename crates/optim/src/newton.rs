@@ -12,7 +12,9 @@ use equations::Equations;
 use factor::Factored;
 
 use crate::method::{Move, Start, along};
-use crate::{Armijo, Line, LineSearch, Method, OptimError, Oracle, Quantity, Step, StepEnding};
+use crate::{
+    Armijo, Line, LineSearch, Method, MethodState, OptimError, Oracle, Quantity, Step, StepEnding,
+};
 
 /// Newton's method with a dense Hessian: θ ← θ + α d with (H + λI) d = −g, solved in f64.
 ///
@@ -209,7 +211,19 @@ impl Method for Newton {
         };
         Ok(start.finish(oracle, to))
     }
+
+    fn state(&self) -> Result<MethodState, OptimError> {
+        MethodState::new(KIND, &self.lambda)
+    }
+
+    fn load_state(&mut self, state: &MethodState) -> Result<(), OptimError> {
+        self.lambda = state.memory(KIND)?;
+        Ok(())
+    }
 }
+
+/// What its states are called.
+const KIND: &str = "newton";
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,9 @@ pub use forcing::Forcing;
 
 use crate::error::in_range;
 use crate::method::{Move, Start};
-use crate::{Armijo, Line, LineSearch, Method, OptimError, Oracle, Quantity, Step, StepEnding};
+use crate::{
+    Armijo, Line, LineSearch, Method, MethodState, OptimError, Oracle, Quantity, Step, StepEnding,
+};
 
 /// Line-search Newton-CG: conjugate gradients on H d = −g until the residual is small enough or the loss curves downwards, then
 /// backtracking along what they found.
@@ -192,7 +194,19 @@ impl Method for NewtonCg {
         };
         Ok(start.finish(oracle, to))
     }
+
+    fn state(&self) -> Result<MethodState, OptimError> {
+        MethodState::new(KIND, &self.last)
+    }
+
+    fn load_state(&mut self, state: &MethodState) -> Result<(), OptimError> {
+        self.last = state.memory(KIND)?;
+        Ok(())
+    }
 }
+
+/// What its states are called.
+const KIND: &str = "newton-cg";
 
 #[cfg(test)]
 mod tests;

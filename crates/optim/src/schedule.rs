@@ -190,14 +190,14 @@ impl From<f64> for Schedule {
 }
 
 /// The running rates of a [`Schedule`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rates {
     schedule: Schedule,
     step: u64,
     plateau: PlateauState,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct PlateauState {
     rate: f64,
     best: f64,

@@ -34,6 +34,19 @@ pub(crate) fn quadratic(eigenvalues: &[f32], minimum: &[f32]) -> Point {
     objective.at(&Coordinates::new(minimum), &batch).unwrap()
 }
 
+/// ½ Σ λᵢ θᵢ², evaluated in f64; λ must be exact in f32.
+pub(crate) fn quadratic_in_f64(eigenvalues: &[f32]) -> Point {
+    let objective = Objective::of_loss(|model: &Coordinates, eigenvalues: &Tensor<1>| {
+        let theta = model.theta.val();
+        (theta.clone() * theta * eigenvalues.clone()).sum() * 0.5
+    })
+    .precision(Precision::F64);
+    let start = vec![1.0; eigenvalues.len()];
+    objective
+        .at(&Coordinates::new(&start), &vector32(eigenvalues))
+        .unwrap()
+}
+
 /// ½ θᵀAθ with A = [[500.5, 499.5], [499.5, 500.5]], eigenvalues 1000 and 1, evaluated in f64.
 pub(crate) fn coupled_in_f64() -> Point {
     let objective = Objective::of_loss(|model: &Coordinates, matrix: &Tensor<2>| {

@@ -1,11 +1,14 @@
-use burn::optim::{AdamWConfig, ModuleOptimizer, MuonConfig};
+use burn::optim::{AdamWConfig, ModuleOptimizer, MuonConfig, OptimizerRecord};
 use burn::prelude::*;
+use burn::tensor::Bytes;
 use ravine_curvature::vector;
+use serde::{Deserialize, Serialize};
 
 use super::parameters::{Blueprint, Slot};
 use crate::method::{Move, Start};
 use crate::schedule::Rates;
-use crate::{Method, OptimError, Oracle, Schedule, Step, StepEnding};
+use crate::state::broken;
+use crate::{Method, MethodState, OptimError, Oracle, Schedule, Step, StepEnding};
 
 /// An optimiser of Burn as a [`Method`]: SGD with momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon,
 /// or one of the user's own.
@@ -42,7 +45,34 @@ pub struct BurnOptimizer {
     /// The first takes every parameter that no later one takes.
     parts: Vec<Part>,
     blueprint: Option<Blueprint>,
+    /// Where a state was loaded: the parameters that it belongs to.
+    loaded: Option<Loaded>,
 }
+
+/// The parameters of a saved state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Loaded {
+    dim: usize,
+    ids: Vec<u64>,
+}
+
+/// What a [`BurnOptimizer`] saves.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    parameters: Option<Loaded>,
+    parts: Vec<SavedPart>,
+}
+
+/// The burnpack bytes of an optimiser, and its rates.
+#[derive(Serialize, Deserialize)]
+struct SavedPart {
+    record: Vec<u8>,
+    tensors: usize,
+    rates: Option<Rates>,
+}
+
+/// What its states are called.
+const KIND: &str = "burn-optimizer";
 
 /// A parameter, as the choice of its optimiser sees it.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +122,7 @@ impl BurnOptimizer {
             name: name.into(),
             parts: vec![Part::new(Box::new(|_| true), optimizer, schedule.into())],
             blueprint: None,
+            loaded: None,
         }
     }
 
@@ -179,6 +210,19 @@ impl BurnOptimizer {
         })
     }
 
+    /// The parameters of the model, under the identities of a loaded state where there is one.
+    fn first_blueprint(&self, oracle: &Oracle) -> Result<Blueprint, OptimError> {
+        let blueprint = Blueprint::new(oracle.layout())?;
+        match &self.loaded {
+            None => Ok(blueprint),
+            Some(loaded) if loaded.dim != oracle.dim() => Err(OptimError::StateDimension {
+                expected: oracle.dim(),
+                found: loaded.dim,
+            }),
+            Some(loaded) => blueprint.with_ids(&loaded.ids),
+        }
+    }
+
     /// The part that takes a parameter.
     fn owner(&self, slot: &Slot) -> usize {
         let info = ParameterInfo {
@@ -212,7 +256,7 @@ impl Method for BurnOptimizer {
         }
         let blueprint = match self.blueprint.take() {
             Some(blueprint) => blueprint,
-            None => Blueprint::new(oracle.layout())?,
+            None => self.first_blueprint(oracle)?,
         };
         if blueprint.dim() != oracle.dim() {
             return Err(OptimError::Dimension {
@@ -233,6 +277,62 @@ impl Method for BurnOptimizer {
             ending: StepEnding::Accepted,
         };
         Ok(start.finish(oracle, to))
+    }
+
+    fn state(&self) -> Result<MethodState, OptimError> {
+        let save = |part: &Part| {
+            let record = part.optimizer.to_record();
+            Ok(SavedPart {
+                tensors: record.len(),
+                record: record
+                    .into_bytes()
+                    .map_err(|error| broken(KIND, &error))?
+                    .to_vec(),
+                rates: part.rates.clone(),
+            })
+        };
+        let parameters = match &self.blueprint {
+            None => self.loaded.clone(),
+            Some(blueprint) => Some(Loaded {
+                dim: blueprint.dim(),
+                ids: blueprint.ids(),
+            }),
+        };
+        let parts = self
+            .parts
+            .iter()
+            .map(save)
+            .collect::<Result<_, OptimError>>()?;
+        MethodState::new(KIND, &Saved { parameters, parts })
+    }
+
+    fn load_state(&mut self, state: &MethodState) -> Result<(), OptimError> {
+        let saved: Saved = state.memory(KIND)?;
+        if saved.parts.len() != self.parts.len() {
+            let (found, expected) = (saved.parts.len(), self.parts.len());
+            return Err(broken(
+                KIND,
+                &format!("it has {found} optimisers, this method {expected}"),
+            ));
+        }
+        let mut optimizers = Vec::new();
+        for (part, saved) in self.parts.iter().zip(&saved.parts) {
+            let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(saved.record.clone()))
+                .map_err(|error| broken(KIND, &error))?;
+            let optimizer = part.optimizer.clone().load_record(record);
+            // Burn leaves out what it cannot place, and would start it anew.
+            if optimizer.to_record().len() != saved.tensors {
+                return Err(broken(KIND, &"it was made by another optimiser of Burn"));
+            }
+            optimizers.push(optimizer);
+        }
+        for ((part, saved), optimizer) in self.parts.iter_mut().zip(saved.parts).zip(optimizers) {
+            part.optimizer = optimizer;
+            part.rates = saved.rates;
+        }
+        self.loaded = saved.parameters;
+        self.blueprint = None;
+        Ok(())
     }
 }
 

@@ -1,11 +1,13 @@
 use burn::optim::{GradientsParams, LBFGS, LBFGSConfig, LineSearchFn};
 use burn::prelude::*;
+use burn::tensor::Bytes;
 
 use super::parameters::{Blueprint, Parameters};
 use crate::error::in_range;
 use crate::method::{Move, Start};
 use crate::schedule::Rates;
-use crate::{Method, OptimError, Oracle, Quantity, Schedule, Step, StepEnding};
+use crate::state::broken;
+use crate::{Method, MethodState, OptimError, Oracle, Quantity, Schedule, Step, StepEnding};
 
 /// L-BFGS of Burn as a [`Method`]: one step is one call of Burn's step, which runs up to `max_iter` iterations.
 ///
@@ -159,7 +161,29 @@ impl Method for BurnLbfgs {
         };
         Ok(start.finish(oracle, to))
     }
+
+    fn state(&self) -> Result<MethodState, OptimError> {
+        let record = self
+            .optimizer
+            .into_bytes()
+            .map_err(|error| broken(KIND, &error))?;
+        MethodState::new(KIND, &(record.to_vec(), &self.rates))
+    }
+
+    fn load_state(&mut self, state: &MethodState) -> Result<(), OptimError> {
+        let (record, rates): (Vec<u8>, Option<Rates>) = state.memory(KIND)?;
+        self.optimizer = self
+            .config
+            .init()
+            .from_bytes(Bytes::from_bytes_vec(record))
+            .map_err(|error| broken(KIND, &error))?;
+        self.rates = rates;
+        Ok(())
+    }
 }
+
+/// What its states are called.
+const KIND: &str = "burn-l-bfgs";
 
 /// Accepted when Burn moved θ, and to a place that is finite.
 fn ending(before: &Tensor<1>, after: &Tensor<1>) -> StepEnding {

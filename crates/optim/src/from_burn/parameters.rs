@@ -56,6 +56,29 @@ impl Blueprint {
         })
     }
 
+    /// The identities under which Burn keeps its state.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.slots.iter().map(|slot| slot.id.val()).collect()
+    }
+
+    /// The same parameters under the identities of an earlier process.
+    pub(super) fn with_ids(mut self, ids: &[u64]) -> Result<Self, OptimError> {
+        if ids.len() != self.slots.len() {
+            return Err(crate::state::broken(
+                "an optimiser of Burn",
+                &format!(
+                    "it was made for {} parameters, the model has {}",
+                    ids.len(),
+                    self.slots.len()
+                ),
+            ));
+        }
+        for (slot, &id) in self.slots.iter_mut().zip(ids) {
+            slot.id = ParamId::from(id);
+        }
+        Ok(self)
+    }
+
     pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
     }

@@ -69,7 +69,7 @@ impl Forcing {
 }
 
 /// What the last step was forced to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Forced {
     pub(super) gradient_norm: f64,
     pub(super) eta: f64,
