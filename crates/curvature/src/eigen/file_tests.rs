@@ -6,7 +6,7 @@ use std::error::Error;
 fn pairs(dim: usize, count: usize, dtype: DType) -> Vec<Eigenpair> {
     let mut rng = Seed::new(3).stream("file").rng();
     let pair = |index: usize| Eigenpair {
-        value: (index as f64 + 0.1).sqrt() * -1.0,
+        value: -(index as f64 + 0.1).sqrt(),
         vector: from_f64(&standard_normal(dim, &mut rng), &Device::flex(), dtype),
         residual: 1e-300 / (index as f64 + 3.0),
     };
