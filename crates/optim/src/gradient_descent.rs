@@ -5,7 +5,7 @@ use crate::{Descent, Gradient, LearningRate, Method, MethodState, OptimError, Or
 /// Gradient descent, θ ← θ − ε ∇loss(θ), with a rate that can shrink; on batches it is SGD.
 ///
 /// The model it promises by is −ε gᵀg + ½ ε² gᵀHg where a curvature cap has paid for the product, −ε gᵀg otherwise. Where
-/// the cap meets gᵀHg ≤ 0 the step of the schedule is taken and ends with [`StepEnding::NegativeCurvature`]. Momentum
+/// the cap meets gᵀHg ≤ 0 the step of the schedule is taken and ends with [`StepEnding::NegativeCurvature`](crate::StepEnding::NegativeCurvature). Momentum
 /// is another direction: [`crate::HeavyBall`], [`crate::Nesterov`] with [`Descent`].
 ///
 /// # Cost
