@@ -5,6 +5,7 @@ use ravine_curvature::{Mode, Objective, Point, Seed};
 use ravine_model::datasets::{Dataset, Digits, LabelledBatch, LabelledImages, Standardisation};
 use ravine_model::losses::{accuracy, cross_entropy};
 use ravine_model::models::{Activation, Initialisation, Mlp, MlpConfig};
+use ravine_optim::{Batches, Budget, GradientDescent, LearningRate, Silent, run};
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
@@ -118,5 +119,49 @@ impl DigitsProblem {
     ) -> anyhow::Result<impl Iterator<Item = LabelledBatch<2>> + '_> {
         let batches = self.train.batches(size, seed.value(), &self.device)?;
         Ok(batches.endless())
+    }
+
+    /// θ after so many steps of gradient descent on the next of the batches; their rates by a schedule.
+    ///
+    /// # Errors
+    ///
+    /// When a batch cannot be recorded or a step fails.
+    pub fn descend(
+        &self,
+        batches: &mut impl Iterator<Item = LabelledBatch<2>>,
+        theta: &Tensor<1>,
+        rate: impl Into<LearningRate>,
+        steps: usize,
+    ) -> anyhow::Result<Tensor<1>> {
+        let stream = Batches::stream(|_| {
+            let batch = batches.next().expect("batches never end");
+            self.objective.at(&self.model, &batch)
+        });
+        let mut method = GradientDescent::new(rate);
+        let budget = Budget::steps(steps);
+        Ok(run(&mut method, stream, theta, &budget, &mut Silent)?.theta)
+    }
+
+    /// Batches of this size in an epoch.
+    ///
+    /// # Errors
+    ///
+    /// When a batch is larger than the data.
+    pub fn batches_per_epoch(&self, size: usize) -> anyhow::Result<usize> {
+        Ok(self.train.batches(size, 0, &self.device)?.per_epoch())
+    }
+
+    /// The loss at θ on each batch of an epoch that is the same at any time and for any seed.
+    ///
+    /// # Errors
+    ///
+    /// When a batch is larger than the data.
+    pub fn fixed_batches(
+        &self,
+        size: usize,
+        theta: &Tensor<1>,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Point>>> {
+        let batches = self.train.batches(size, 0, &self.device)?.epoch(0);
+        Ok(batches.map(|batch| Ok(self.objective.at_theta(&self.model, theta, &batch)?)))
     }
 }

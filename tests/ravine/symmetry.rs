@@ -1,6 +1,6 @@
 //! Symmetries of whole models: losses, spectra, forced zeros and barriers.
 
-use crate::support::{cross_entropy, labels, tensor};
+use crate::support::{cross_entropy, labels, relative, tensor};
 use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -64,10 +64,6 @@ fn own_student<M: Module>(
         |outputs, (_, y)| (outputs - y.clone()).powi_scalar(2).mean(),
     );
     objective.at(model, &(x, targets)).unwrap()
-}
-
-fn relative(a: &Tensor<1>, b: &Tensor<1>) -> f64 {
-    crate::support::relative(a, b)
 }
 
 #[test]

@@ -1,5 +1,6 @@
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use crate::operator::LinearOperator;
+use crate::row_blocks::{as_row, as_vector};
 use crate::vector::{from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
@@ -66,20 +67,11 @@ impl LinearOperator for DenseOperator {
     }
 
     fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let found = v.dims()[0];
-        let product = self.apply_block(&v.clone().reshape([1, found]))?;
-        Ok(product.reshape([found]))
+        Ok(as_vector(self.apply_block(&as_row(v))?))
     }
 
     fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        let (expected, found) = (self.dim(), vs.dims()[1]);
-        if found != expected {
-            return Err(CurvatureError::Dimension {
-                what: "a vector for a dense matrix",
-                expected,
-                found,
-            });
-        }
+        check_dimension("a vector for a dense matrix", vs.dims()[1], self.dim())?;
         Ok(vs.clone().cast(self.dtype()).matmul(self.rows.clone()))
     }
 

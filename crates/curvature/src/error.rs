@@ -219,3 +219,40 @@ pub enum CurvatureError {
         problem: crate::eigen::FileProblem,
     },
 }
+
+/// The error for an argument without meaning.
+pub(crate) fn argument(
+    name: &'static str,
+    value: f64,
+    requirement: &'static str,
+) -> CurvatureError {
+    CurvatureError::Argument {
+        name,
+        value,
+        requirement,
+    }
+}
+
+/// The number, or an error where it is NaN or infinite.
+pub(crate) fn finite(what: &'static str, value: f64) -> Result<f64, CurvatureError> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(CurvatureError::NonFinite { what, value }),
+    }
+}
+
+/// An error for another dimension than the expected one.
+pub(crate) fn check_dimension(
+    what: &'static str,
+    found: usize,
+    expected: usize,
+) -> Result<(), CurvatureError> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(CurvatureError::Dimension {
+            what,
+            expected,
+            found,
+        }),
+    }
+}

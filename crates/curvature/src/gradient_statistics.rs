@@ -1,6 +1,6 @@
 //! How the gradients of the examples differ: norms, noise scale, signal-to-noise ratios.
 
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use crate::estimate::Estimate;
 use crate::examples::{Examples, PerExample};
 use crate::layout::ParameterLayout;
@@ -265,13 +265,7 @@ impl PerExample {
         operator: &dyn LinearOperator,
     ) -> Result<f64, CurvatureError> {
         let [count, dim] = self.gradients.dims();
-        if operator.dim() != dim {
-            return Err(CurvatureError::Dimension {
-                what: "the operator",
-                expected: dim,
-                found: operator.dim(),
-            });
-        }
+        check_dimension("the operator", operator.dim(), dim)?;
         let block = operator.block_size().max(1);
         let mut each = 0.0;
         for first in (0..count).step_by(block) {

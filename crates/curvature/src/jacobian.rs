@@ -1,6 +1,7 @@
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use crate::operator::LinearMap;
 use crate::point::{Map, Point};
+use crate::row_blocks::{as_row, as_vector};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 
@@ -50,7 +51,7 @@ impl Jacobian {
     ///
     /// [`CurvatureError::Dimension`] for rows of another length.
     pub fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        check("a row of the block", self.columns(), vs.dims()[1])?;
+        check_dimension("a row of the block", vs.dims()[1], self.columns())?;
         self.point.map_rows(Map::Jacobian, vs)
     }
 
@@ -60,7 +61,7 @@ impl Jacobian {
     ///
     /// [`CurvatureError::Dimension`] for rows of another length.
     pub fn apply_transposed_block(&self, us: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        check("a row of the block", self.rows, us.dims()[1])?;
+        check_dimension("a row of the block", us.dims()[1], self.rows)?;
         self.point.map_rows(Map::TransposedJacobian, us)
     }
 }
@@ -83,15 +84,11 @@ impl LinearMap for Jacobian {
     }
 
     fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let columns = v.dims()[0];
-        let product = self.apply_block(&v.clone().reshape([1, columns]))?;
-        Ok(product.reshape([self.rows]))
+        Ok(as_vector(self.apply_block(&as_row(v))?))
     }
 
     fn apply_transposed(&self, u: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let rows = u.dims()[0];
-        let product = self.apply_transposed_block(&u.clone().reshape([1, rows]))?;
-        Ok(product.reshape([self.columns()]))
+        Ok(as_vector(self.apply_transposed_block(&as_row(u))?))
     }
 }
 
@@ -108,16 +105,5 @@ impl Point {
             rows: self.outputs_shape()?.num_elements(),
             point: self.clone(),
         })
-    }
-}
-
-fn check(what: &'static str, expected: usize, found: usize) -> Result<(), CurvatureError> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(CurvatureError::Dimension {
-            what,
-            expected,
-            found,
-        }),
     }
 }

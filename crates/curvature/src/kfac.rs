@@ -25,9 +25,8 @@ pub(crate) use rows::RowOrders;
 
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
+use crate::operators::forward::forward_operator;
 use crate::point::Point;
-use burn::prelude::{Device, Tensor};
-use burn::tensor::DType;
 use faer::Mat;
 use operator::{Bases, Block};
 use product::product;
@@ -259,25 +258,5 @@ fn inverse(values: &[f64], vectors: &Mat<f64>, damping: f64) -> Mat<f64> {
 }
 
 impl LinearOperator for Kfac {
-    fn dim(&self) -> usize {
-        self.operator.dim()
-    }
-    fn device(&self) -> Device {
-        self.operator.device()
-    }
-    fn dtype(&self) -> DType {
-        self.operator.dtype()
-    }
-    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        self.operator.apply(v)
-    }
-    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        self.operator.apply_block(vs)
-    }
-    fn block_size(&self) -> usize {
-        self.operator.block_size()
-    }
-    fn definiteness(&self) -> Definiteness {
-        self.operator.definiteness()
-    }
+    forward_operator!(self => self.operator);
 }

@@ -1,4 +1,4 @@
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 use burn::module::{Module, ParamId};
@@ -103,15 +103,7 @@ impl ParameterLayout {
         what: &'static str,
         vector: &Tensor<1>,
     ) -> Result<(), CurvatureError> {
-        let found = vector.dims()[0];
-        if found == self.dim {
-            return Ok(());
-        }
-        Err(CurvatureError::Dimension {
-            what,
-            expected: self.dim,
-            found,
-        })
+        check_dimension(what, vector.dims()[0], self.dim)
     }
 
     /// A flat vector as one tensor a parameter.
@@ -166,13 +158,7 @@ impl ParameterLayout {
     pub fn gather<M: Module>(&self, module: &M) -> Result<Tensor<1>, CurvatureError> {
         let tensors = ModuleTensors::read(module)?;
         let found = Self::new(&tensors.parameters).dim;
-        if found != self.dim {
-            return Err(CurvatureError::Dimension {
-                what: "the module",
-                expected: self.dim,
-                found,
-            });
-        }
+        check_dimension("the module", found, self.dim)?;
         Ok(self.join(tensors.values))
     }
 }

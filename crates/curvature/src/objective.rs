@@ -72,6 +72,15 @@ pub enum Reduction {
 }
 
 impl Reduction {
+    /// What the gradients ∂L/∂zᵢ of so many examples are multiplied by, so that the sum of their outer products is the empirical Fisher
+    /// matrix in this reduction: for a mean each of them holds 1/N, and 1/N Σ ∇ℓᵢ ∇ℓᵢᵀ is wanted.
+    pub(crate) fn of_outer_products(self, examples: usize) -> f64 {
+        match self {
+            Self::Mean => (examples as f64).sqrt(),
+            Self::Sum => 1.0,
+        }
+    }
+
     /// What makes the loss of so many examples their mean.
     pub(crate) fn to_mean(self, examples: usize) -> f64 {
         match self {

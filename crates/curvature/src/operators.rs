@@ -29,7 +29,7 @@ mod block_diagonal;
 mod damped;
 mod diagonal;
 mod direct_sum;
-mod forward;
+pub(crate) mod forward;
 mod inverse;
 mod low_rank;
 mod projected;
@@ -52,27 +52,12 @@ pub use scaled::Scaled;
 pub use subset::Subset;
 pub use sum::Sum;
 
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use burn::prelude::{Device, Tensor};
 
 /// Checks the length of a vector before anything is computed with it.
 fn check_length(what: &'static str, v: &Tensor<1>, expected: usize) -> Result<(), CurvatureError> {
     check_dimension(what, v.dims()[0], expected)
-}
-
-fn check_dimension(
-    what: &'static str,
-    found: usize,
-    expected: usize,
-) -> Result<(), CurvatureError> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(CurvatureError::Dimension {
-            what,
-            expected,
-            found,
-        }),
-    }
 }
 
 fn check_device(

@@ -6,7 +6,6 @@ mod structure;
 mod tests;
 
 use crate::error::CurvatureError;
-use crate::objective::Reduction;
 use crate::point::Point;
 use crate::seed::Seed;
 use crate::vector::from_f64;
@@ -100,11 +99,8 @@ impl OutputFactors {
     fn empirical(point: &Point) -> Result<Self, CurvatureError> {
         let (shape, examples) = outputs_of(point)?;
         let mut gradient = point.loss_gradient()?;
-        if point.reduction() == Reduction::Mean {
-            // (1/n) Σ g gᵀ of gradients that hold 1/n each
-            let scale = (examples as f64).sqrt();
-            gradient.iter_mut().for_each(|x| *x *= scale);
-        }
+        let scale = point.reduction().of_outer_products(examples);
+        gradient.iter_mut().for_each(|x| *x *= scale);
         Ok(Self {
             shape,
             examples,

@@ -1,5 +1,5 @@
 use crate::engine::Engine;
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use crate::hessian::{Hessian, HvpMethod};
 use crate::layout::ParameterLayout;
 use crate::objective::Reduction;
@@ -141,13 +141,7 @@ impl Point {
     pub fn outputs<const D: usize>(&self) -> Result<Tensor<D>, CurvatureError> {
         let outputs = self.kept_outputs()?;
         let rank = burn::backend::TensorMetadata::shape(&outputs).num_dims();
-        if rank != D {
-            return Err(CurvatureError::Dimension {
-                what: "the rank of the outputs",
-                expected: D,
-                found: rank,
-            });
-        }
+        check_dimension("the rank of the outputs", rank, D)?;
         Ok(Tensor::from_dispatch(outputs))
     }
 
@@ -339,14 +333,7 @@ impl Point {
     ) -> Result<Tensor<2>, CurvatureError> {
         let engine = &self.0.engine;
         let [count, found] = vs.dims();
-        let expected = self.dim();
-        if found != expected {
-            return Err(CurvatureError::Dimension {
-                what: "a row of the block",
-                expected,
-                found,
-            });
-        }
+        check_dimension("a row of the block", found, self.dim())?;
         if count == 0 {
             return Ok(vs.clone());
         }
@@ -450,13 +437,7 @@ impl Point {
         array: Array,
     ) -> Result<Tensor<D>, CurvatureError> {
         let found = array.shape().num_dims();
-        if found != D {
-            return Err(CurvatureError::Dimension {
-                what: "the rank of the outputs",
-                expected: D,
-                found,
-            });
-        }
+        check_dimension("the rank of the outputs", found, D)?;
         Ok(Tensor::from_dispatch(
             array.into_tensor(self.0.engine.target()),
         ))

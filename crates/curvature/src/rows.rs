@@ -1,5 +1,6 @@
 //! Blocks of vectors in the memory of the processor, a vector a row, in the dtype of their operator.
 
+use crate::eigen::basis::Numbers;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::{DType, TensorData};
 use faer::Mat;
@@ -12,26 +13,12 @@ pub(crate) struct Rows {
     pub(crate) dim: usize,
 }
 
-/// The numbers of a block, row after row.
-#[derive(Clone, Debug)]
-pub(crate) enum Numbers {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
 impl Rows {
     /// Reads a block `[count, dim]`; it is copied only where the device holds it elsewhere.
     pub(crate) fn from_tensor(block: Tensor<2>) -> Self {
         let [count, dim] = block.dims();
-        let data = block.into_data();
-        let numbers = match data.dtype() {
-            DType::F64 => Numbers::F64(data.try_into_vec().expect("checked dtype")),
-            _ => Numbers::F32(
-                data.convert_dtype(DType::F32)
-                    .try_into_vec()
-                    .expect("converted before"),
-            ),
-        };
+        let dtype = block.dtype();
+        let numbers = Numbers::read(block.into_data(), dtype);
         Self {
             numbers,
             count,

@@ -1,6 +1,6 @@
 //! Which layers a quadratic form, a trace or an eigenvector comes from.
 
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use crate::estimate::Estimate;
 use crate::layout::ParameterLayout;
 use crate::operator::LinearOperator;
@@ -114,7 +114,7 @@ pub fn quadratic_shares(
     v: &Tensor<1>,
 ) -> Result<QuadraticShares, CurvatureError> {
     layout.check("the vector", v)?;
-    check_operator(operator, layout)?;
+    check_dimension("the operator", operator.dim(), layout.dim())?;
     let groups = layout.groups(grouping);
     let values = to_f64(v);
     let dim = values.len();
@@ -174,7 +174,7 @@ pub fn trace_shares(
     probes: usize,
     seed: Seed,
 ) -> Result<TraceShares, CurvatureError> {
-    check_operator(operator, layout)?;
+    check_dimension("the operator", operator.dim(), layout.dim())?;
     if probes < 2 {
         return Err(CurvatureError::Argument {
             name: "probes",
@@ -228,18 +228,4 @@ fn by_group(groups: &[(String, Vec<Range<usize>>)], a: &[f64], b: &[f64]) -> Vec
             parts.sum()
         })
         .collect()
-}
-
-fn check_operator(
-    operator: &dyn LinearOperator,
-    layout: &ParameterLayout,
-) -> Result<(), CurvatureError> {
-    match operator.dim() == layout.dim() {
-        true => Ok(()),
-        false => Err(CurvatureError::Dimension {
-            what: "the operator",
-            expected: layout.dim(),
-            found: operator.dim(),
-        }),
-    }
 }

@@ -25,6 +25,13 @@ pub(crate) fn operator(matrix: &DenseSymmetric) -> DenseOperator {
     matrix.operator(&Device::flex(), DType::F64)
 }
 
+/// A symmetric matrix by its rows as an operator in f64 on the processor.
+pub(crate) fn rows<const N: usize>(rows: [[f64; N]; N]) -> DenseOperator {
+    operator(&DenseSymmetric::from_matrix(Mat::from_fn(N, N, |i, j| {
+        rows[i][j]
+    })))
+}
+
 /// diag(values) as an operator in f64 on the processor.
 pub(crate) fn diagonal(values: &[f64]) -> DenseOperator {
     let n = values.len();

@@ -19,9 +19,9 @@ use ravine_experiments::{
     Axis, Band, Context, Criterion, DigitsConfig, DigitsProblem, Dtype, Experiment, Plot, Report,
     RunOptions, Seeds, Series, Table, median, significant,
 };
-use ravine_model::datasets::{Dataset, Standardisation};
+use ravine_model::datasets::Standardisation;
 use ravine_model::models::Activation;
-use ravine_optim::{Batches, Budget, GradientDescent, Schedule, Silent, run as descend};
+use ravine_optim::Schedule;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -371,50 +371,27 @@ fn problem(context: &Context<Config>, seed: u64) -> anyhow::Result<(DigitsProble
 fn train(context: &Context<Config>, rule: Rule, rate: f64, seed: u64) -> anyhow::Result<Ended> {
     let config = context.config();
     let (problem, theta) = problem(context, seed)?;
-    let per_epoch = problem
-        .train
-        .batches(config.batch_size, 0, context.device())?
-        .per_epoch();
-    let steps = per_epoch * config.compared_epochs;
+    let steps = problem.batches_per_epoch(config.batch_size)? * config.compared_epochs;
     let mut batches = problem.stream(config.batch_size, Seed::new(seed).stream("batches"))?;
-    let stream = Batches::stream(|_| {
-        let batch = batches.next().expect("batches never end");
-        problem.objective.at(&problem.model, &batch)
-    });
-    let mut method = GradientDescent::new(rule.schedule(rate, steps));
-    let trajectory = descend(
-        &mut method,
-        stream,
-        &theta,
-        &Budget::steps(steps),
-        &mut Silent,
-    )?;
-    let full = problem.full()?.move_to(trajectory.theta.clone())?;
+    let theta = problem.descend(&mut batches, &theta, rule.schedule(rate, steps), steps)?;
+    let full = problem.full()?.move_to(theta.clone())?;
     Ok(Ended {
         train_loss: full.loss()?,
-        test_error: problem.test_error(&full, &trajectory.theta)?,
+        test_error: problem.test_error(&full, &theta)?,
     })
 }
 
 fn watch(context: &Context<Config>, seed: u64) -> anyhow::Result<Vec<Seen>> {
     let config = context.config();
     let (problem, mut theta) = problem(context, seed)?;
-    let per_epoch = problem
-        .train
-        .batches(config.batch_size, 0, context.device())?
-        .per_epoch();
+    let per_epoch = problem.batches_per_epoch(config.batch_size)?;
     let mut batches = problem.stream(config.batch_size, Seed::new(seed).stream("batches"))?;
     let progress = context.progress(&format!("seed {seed}"), config.epochs.len());
     let (mut seen, mut done) = (Vec::new(), 0);
     for &epoch in &config.epochs {
         if epoch > done {
-            let stream = Batches::stream(|_| {
-                let batch = batches.next().expect("batches never end");
-                problem.objective.at(&problem.model, &batch)
-            });
-            let mut method = GradientDescent::new(config.rate);
-            let budget = Budget::steps((epoch - done) * per_epoch);
-            theta = descend(&mut method, stream, &theta, &budget, &mut Silent)?.theta;
+            let steps = (epoch - done) * per_epoch;
+            theta = problem.descend(&mut batches, &theta, config.rate, steps)?;
             done = epoch;
         }
         let now = look(context, &problem, &theta, epoch)?;
@@ -434,13 +411,8 @@ fn look(
     let full = problem.full()?.move_to(theta.clone())?;
     let monitor = Monitor::at(&full)?;
     let mut norms = Vec::new();
-    for batch in problem
-        .train
-        .batches(config.batch_size, 0, context.device())?
-        .epoch(0)
-    {
-        let point = problem.objective.at_theta(&problem.model, theta, &batch)?;
-        norms.push(ravine_curvature::vector::norm(&point.gradient()?));
+    for point in problem.fixed_batches(config.batch_size, theta)? {
+        norms.push(ravine_curvature::vector::norm(&point?.gradient()?));
     }
     let options = LanczosOptions {
         pairs: 1,

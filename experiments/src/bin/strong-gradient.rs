@@ -19,9 +19,8 @@ use ravine_experiments::{
     Axis, Band, Context, Criterion, DigitsConfig, DigitsProblem, Dtype, Experiment, Plot, Report,
     RunOptions, Seeds, Series, Table, median, significant,
 };
-use ravine_model::datasets::{Dataset, Standardisation};
+use ravine_model::datasets::Standardisation;
 use ravine_model::models::Activation;
-use ravine_optim::{Batches, Budget, GradientDescent, Silent, run as descend};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -254,10 +253,7 @@ fn train(context: &Context<Config>, arm: Arm, seed: u64) -> anyhow::Result<Vec<S
     };
     let problem = DigitsProblem::new(context, &digits, seed)?;
     let start = problem.full()?;
-    let batches_of_an_epoch = problem
-        .train
-        .batches(config.batch_size, 0, context.device())?;
-    let steps = batches_of_an_epoch.per_epoch();
+    let steps = problem.batches_per_epoch(config.batch_size)?;
     let mut theta = match arm {
         Arm::Strong => start.theta().clone().mul_scalar(config.scale),
         Arm::Control => start.theta().clone(),
@@ -266,19 +262,7 @@ fn train(context: &Context<Config>, arm: Arm, seed: u64) -> anyhow::Result<Vec<S
     let mut seen = vec![look(context, &problem, &theta, 0)?];
     let mut batches = problem.stream(config.batch_size, Seed::new(seed).stream("batches"))?;
     for epoch in 1..=config.epochs {
-        let stream = Batches::stream(|_| {
-            let batch = batches.next().expect("batches never end");
-            problem.objective.at(&problem.model, &batch)
-        });
-        let mut method = GradientDescent::new(config.rate);
-        let trajectory = descend(
-            &mut method,
-            stream,
-            &theta,
-            &Budget::steps(steps),
-            &mut Silent,
-        )?;
-        theta = trajectory.theta;
+        theta = problem.descend(&mut batches, &theta, config.rate, steps)?;
         let now = look(context, &problem, &theta, epoch)?;
         progress.tick(|| format!("training loss {:.3}", now.train_loss));
         seen.push(now);
@@ -297,14 +281,8 @@ fn look(
     let full = problem.full()?.move_to(theta.clone())?;
     let whole = Monitor::at(&full)?;
     let mut monitors = Vec::new();
-    // the same batches before every epoch and for every seed
-    for batch in problem
-        .train
-        .batches(config.batch_size, 0, context.device())?
-        .epoch(0)
-    {
-        let point = problem.objective.at_theta(&problem.model, theta, &batch)?;
-        monitors.push(Monitor::at(&point)?);
+    for point in problem.fixed_batches(config.batch_size, theta)? {
+        monitors.push(Monitor::at(&point?)?);
     }
     let mean = |value: fn(&Monitor) -> f64| {
         monitors.iter().map(value).sum::<f64>() / monitors.len() as f64

@@ -1,7 +1,6 @@
 //! Vectors on the host in the operator's own precision, and orthonormal sets of them.
 
 use crate::eigen::kernels::{self, Scalar};
-use crate::error::CurvatureError;
 use crate::seed::Seed;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::{DType, Element, TensorData};
@@ -67,11 +66,6 @@ impl Numbers {
     fn data(self, shape: [usize; 2], dtype: DType) -> TensorData {
         each!(self, x => TensorData::new(x, shape)).convert_dtype(dtype)
     }
-}
-
-/// The unit of rounding of what a basis for this dtype is stored in.
-pub(crate) fn rounding_unit(dtype: DType) -> f64 {
-    Numbers::empty(dtype, 0).unit()
 }
 
 /// One vector on the host.
@@ -184,10 +178,6 @@ impl Basis {
         self.dim
     }
 
-    pub(crate) fn dtype(&self) -> DType {
-        self.dtype
-    }
-
     /// Vectors that there is room for without moving any.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
@@ -201,11 +191,6 @@ impl Basis {
 
     pub(crate) fn push(&mut self, vector: &HostVector) {
         each!(&mut self.numbers, &vector.0, x, v => x.extend_from_slice(v));
-    }
-
-    /// Appends the vectors of another set.
-    pub(crate) fn append(&mut self, other: &Self) {
-        each!(&mut self.numbers, &other.numbers, x, v => x.extend_from_slice(v));
     }
 
     /// Forgets all but the first `count` vectors.
@@ -289,27 +274,9 @@ impl Basis {
         each!(&self.numbers, &other.numbers, a, b => kernels::gram(a, b, self.dim))
     }
 
-    /// The vectors V C, as many as C has columns; C has at most as many rows as there are vectors from `first`.
-    pub(crate) fn combined(&self, first: usize, c: MatRef<'_, f64>) -> Self {
-        let range = first * self.dim..(first + c.nrows()) * self.dim;
-        let numbers = match &self.numbers {
-            Numbers::F32(x) => Numbers::F32(kernels::combine(&x[range], self.dim, c)),
-            Numbers::F64(x) => Numbers::F64(kernels::combine(&x[range], self.dim, c)),
-        };
-        Self { numbers, ..*self }
-    }
-
     /// V ← V C in place for the vectors from `first`: as many as C has columns are replaced, the others stay.
     pub(crate) fn rotate(&mut self, first: usize, c: MatRef<'_, f64>) {
         let (n, start) = (self.dim, first * self.dim);
         each!(&mut self.numbers, x => kernels::rotate(&mut x[start..], n, c));
-    }
-}
-
-/// The error for a number that is not finite.
-pub(crate) fn finite(what: &'static str, value: f64) -> Result<f64, CurvatureError> {
-    match value.is_finite() {
-        true => Ok(value),
-        false => Err(CurvatureError::NonFinite { what, value }),
     }
 }

@@ -178,35 +178,6 @@ pub(crate) fn scale<T: Scalar>(w: &mut [T], factor: f64) {
     });
 }
 
-/// The columns of V C, behind one another.
-pub(crate) fn combine<T: Scalar>(basis: &[T], n: usize, c: MatRef<'_, f64>) -> Vec<T> {
-    let mut combined = vec![T::default(); n * c.ncols()];
-    let arch = Arch::new();
-    for (out, c) in combined
-        .chunks_mut(n.max(1))
-        .zip((0..c.ncols()).map(|j| c.col(j)))
-    {
-        out.par_chunks_mut(PIECE)
-            .enumerate()
-            .for_each(|(index, piece)| {
-                arch.dispatch(
-                    #[inline(always)]
-                    || {
-                        let mut wide = [0.0; PIECE];
-                        let size = piece.len();
-                        for (column, c) in columns(basis, n, index * PIECE, size).zip(c.iter()) {
-                            add(*c, column, &mut wide[..size]);
-                        }
-                        for (x, wide) in piece.iter_mut().zip(&wide) {
-                            *x = T::narrow(*wide);
-                        }
-                    },
-                )
-            });
-    }
-    combined
-}
-
 /// The first columns of V ← V C in place; the columns behind them are left as they were.
 ///
 /// C is square or has fewer columns than rows. Needs no memory but a piece of each column.

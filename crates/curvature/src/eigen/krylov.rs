@@ -1,7 +1,7 @@
 //! The Lanczos recurrence, a step at a time, with the products coming from outside.
 
-use crate::eigen::basis::{Basis, HostVector, finite};
-use crate::error::CurvatureError;
+use crate::eigen::basis::{Basis, HostVector};
+use crate::error::{CurvatureError, finite};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 use faer::{Mat, MatRef};
@@ -10,7 +10,6 @@ use faer::{Mat, MatRef};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Orthogonality {
     /// The two vectors before it, by which alone it is computed; only those are kept. Copies of converged Ritz values turn up.
-    #[allow(dead_code, reason = "for quadratures, which need no vectors")]
     Local,
     /// All vectors before it, in the steps for which Simon's recurrence foretells a loss of orthogonality beyond √u.
     Partial,
@@ -130,7 +129,6 @@ impl Krylov {
     }
 
     /// Upper bound of |λ| of T so far, by Gershgorin's discs.
-    #[allow(dead_code, reason = "for quadratures")]
     pub(crate) fn scale(&self) -> f64 {
         self.scale
     }
@@ -241,24 +239,6 @@ impl Krylov {
             new
         });
         self.foretold.restarted(first + kept);
-    }
-
-    /// A restart with any basis of a Krylov space: Q has orthonormal columns, one more row than T and one more column than the new T.
-    ///
-    /// The last column becomes the next vector, with `coupling`.
-    pub(crate) fn restart_within(
-        &mut self,
-        q: MatRef<'_, f64>,
-        projected: MatRef<'_, f64>,
-        coupling: Vec<f64>,
-    ) {
-        let kept = coupling.len();
-        self.basis.rotate(0, q);
-        self.basis.truncate(kept + 1);
-        let row = |i: usize| (0..=i).map(|j| projected[(i, j)]).collect();
-        self.rows = (0..kept).map(row).collect();
-        self.coupling = Some(coupling);
-        self.foretold.restarted(kept);
     }
 
     fn drop_next(&mut self) {

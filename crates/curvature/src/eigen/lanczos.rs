@@ -1,9 +1,9 @@
 use crate::eigen::basis::HostVector;
 use crate::eigen::krylov::{Krylov, Orthogonality, Step};
 use crate::eigen::pairs::{
-    Eigenpair, Which, argument, check as check_common, columns, measured, small_eigen,
+    Eigenpair, Which, check as check_common, columns, measured, small_eigen,
 };
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress, unobserved};
 use crate::seed::Seed;

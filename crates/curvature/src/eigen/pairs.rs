@@ -1,6 +1,6 @@
 use crate::dense::{DenseSymmetric, Eigen};
-use crate::eigen::basis::{Basis, finite};
-use crate::error::CurvatureError;
+use crate::eigen::basis::Basis;
+use crate::error::{CurvatureError, argument, finite};
 use crate::operator::LinearOperator;
 use burn::prelude::Tensor;
 use faer::Mat;
@@ -113,19 +113,6 @@ pub(crate) fn small_eigen(matrix: Mat<f64>) -> Result<Eigen, CurvatureError> {
 /// Some columns.
 pub(crate) fn columns(matrix: &Mat<f64>, chosen: &[usize]) -> Mat<f64> {
     Mat::from_fn(matrix.nrows(), chosen.len(), |i, j| matrix[(i, chosen[j])])
-}
-
-/// The error for an argument without meaning.
-pub(crate) fn argument(
-    name: &'static str,
-    value: f64,
-    requirement: &'static str,
-) -> CurvatureError {
-    CurvatureError::Argument {
-        name,
-        value,
-        requirement,
-    }
 }
 
 /// Checks what all solvers ask for.

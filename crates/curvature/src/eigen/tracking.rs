@@ -10,8 +10,8 @@ pub use summary::{Direction, Exchange, LevelCrossing, LostDirection, Tracked, Tr
 use crate::eigen::basis::{Basis, HostVector};
 use crate::eigen::file::{FileProblem, SavedEigenpairs};
 use crate::eigen::lanczos::{LanczosOptions, Multiplicity, TopEigenpairs, lanczos_top_k_observed};
-use crate::eigen::pairs::{Eigenpair, Which, argument, check as check_common};
-use crate::error::CurvatureError;
+use crate::eigen::pairs::{Eigenpair, Which, check as check_common};
+use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, unobserved};
 use crate::seed::Seed;

@@ -1,8 +1,9 @@
 use super::empirical::EmpiricalFisher;
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use crate::examples::PerExample;
 use crate::operator::{Definiteness, LinearOperator};
 use crate::point::Point;
+use crate::row_blocks::{as_row, as_vector};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
@@ -83,9 +84,7 @@ impl<M: LinearOperator> LinearOperator for GradientCovariance<M> {
     }
 
     fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let dim = v.dims()[0];
-        let product = self.apply_block(&v.clone().reshape([1, dim]))?;
-        Ok(product.reshape([dim]))
+        Ok(as_vector(self.apply_block(&as_row(v))?))
     }
 
     fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
@@ -156,21 +155,12 @@ impl LinearOperator for SampleCovariance {
     }
 
     fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let dim = v.dims()[0];
-        let product = self.apply_block(&v.clone().reshape([1, dim]))?;
-        Ok(product.reshape([dim]))
+        Ok(as_vector(self.apply_block(&as_row(v))?))
     }
 
     fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        let [examples, expected] = self.rows.dims();
-        let found = vs.dims()[1];
-        if found != expected {
-            return Err(CurvatureError::Dimension {
-                what: "a vector for a sample covariance",
-                expected,
-                found,
-            });
-        }
+        let [examples, dim] = self.rows.dims();
+        check_dimension("a vector for a sample covariance", vs.dims()[1], dim)?;
         let along = vs
             .clone()
             .cast(self.dtype())

@@ -1,10 +1,8 @@
 use super::outer_products::OutputOuterProducts;
 use crate::error::CurvatureError;
-use crate::objective::Reduction;
-use crate::operator::{Definiteness, LinearOperator};
+use crate::operator::LinearOperator;
+use crate::operators::forward::forward_operator;
 use crate::point::Point;
-use burn::prelude::{Device, Tensor};
-use burn::tensor::DType;
 
 /// The empirical Fisher matrix: 1/N Σ ∇ℓᵢ ∇ℓᵢᵀ for a mean loss, Σ ∇ℓᵢ ∇ℓᵢᵀ for a sum, ∇ℓᵢ the gradient of the loss of example i.
 ///
@@ -56,11 +54,7 @@ impl Point {
     pub fn empirical_fisher(&self) -> Result<EmpiricalFisher, CurvatureError> {
         let gradients = self.output_gradient_rows()?;
         let [examples, width] = gradients.dims();
-        // ∂L/∂zᵢ is ∂ℓᵢ/∂zᵢ / N for a mean
-        let scale = match self.reduction() {
-            Reduction::Mean => (examples as f64).sqrt(),
-            Reduction::Sum => 1.0,
-        };
+        let scale = self.reduction().of_outer_products(examples);
         let vectors = gradients.mul_scalar(scale).reshape([examples, 1, width]);
         Ok(EmpiricalFisher(OutputOuterProducts::new(self, vectors)?))
     }
@@ -74,31 +68,5 @@ impl EmpiricalFisher {
 }
 
 impl LinearOperator for EmpiricalFisher {
-    fn dim(&self) -> usize {
-        self.0.point().dim()
-    }
-
-    fn device(&self) -> Device {
-        self.0.point().device().clone()
-    }
-
-    fn dtype(&self) -> DType {
-        self.0.point().dtype()
-    }
-
-    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        self.0.apply(v)
-    }
-
-    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        self.0.apply_block(vs)
-    }
-
-    fn block_size(&self) -> usize {
-        self.0.block_size()
-    }
-
-    fn definiteness(&self) -> Definiteness {
-        Definiteness::PositiveSemidefinite
-    }
+    forward_operator!(self => self.0);
 }

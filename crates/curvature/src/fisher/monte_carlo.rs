@@ -1,11 +1,10 @@
 use super::likelihood::Likelihood;
 use super::outer_products::OutputOuterProducts;
 use crate::error::CurvatureError;
-use crate::operator::{Definiteness, LinearOperator};
+use crate::operator::LinearOperator;
+use crate::operators::forward::forward_operator;
 use crate::point::Point;
 use crate::seed::Seed;
-use burn::prelude::{Device, Tensor};
-use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 /// How a Monte Carlo Fisher matrix is drawn.
@@ -85,31 +84,5 @@ impl Point {
 }
 
 impl LinearOperator for MonteCarloFisher {
-    fn dim(&self) -> usize {
-        self.0.point().dim()
-    }
-
-    fn device(&self) -> Device {
-        self.0.point().device().clone()
-    }
-
-    fn dtype(&self) -> DType {
-        self.0.point().dtype()
-    }
-
-    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        self.0.apply(v)
-    }
-
-    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        self.0.apply_block(vs)
-    }
-
-    fn block_size(&self) -> usize {
-        self.0.block_size()
-    }
-
-    fn definiteness(&self) -> Definiteness {
-        Definiteness::PositiveSemidefinite
-    }
+    forward_operator!(self => self.0);
 }

@@ -1,6 +1,9 @@
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
+use crate::operator::{Definiteness, LinearOperator};
 use crate::point::{Map, Point};
-use burn::prelude::Tensor;
+use crate::row_blocks::{as_row, as_vector};
+use burn::prelude::{Device, Tensor};
+use burn::tensor::DType;
 
 /// Jᵀ (⊕ₙ Uₙᵀ Uₙ) J: for each example n a positive semidefinite matrix of its outputs, as a sum of outer products.
 #[derive(Clone, Debug)]
@@ -24,24 +27,29 @@ impl OutputOuterProducts {
     pub(super) fn point(&self) -> &Point {
         &self.point
     }
+}
 
-    pub(super) fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        self.point.layout().check("the vector", v)?;
-        let dim = self.point.dim();
-        let product = self.apply_block(&v.clone().reshape([1, dim]))?;
-        Ok(product.reshape([dim]))
+impl LinearOperator for OutputOuterProducts {
+    fn dim(&self) -> usize {
+        self.point.dim()
     }
 
-    pub(super) fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+    fn device(&self) -> Device {
+        self.point.device().clone()
+    }
+
+    fn dtype(&self) -> DType {
+        self.point.dtype()
+    }
+
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
+        self.point.layout().check("the vector", v)?;
+        Ok(as_vector(self.apply_block(&as_row(v))?))
+    }
+
+    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
         let [count, found] = vs.dims();
-        let expected = self.point.dim();
-        if found != expected {
-            return Err(CurvatureError::Dimension {
-                what: "a row of the block",
-                expected,
-                found,
-            });
-        }
+        check_dimension("a row of the block", found, self.dim())?;
         if count == 0 {
             return Ok(vs.clone());
         }
@@ -57,8 +65,12 @@ impl OutputOuterProducts {
         )
     }
 
-    pub(super) fn block_size(&self) -> usize {
+    fn block_size(&self) -> usize {
         let products = self.point.shared_by(Map::TransposedJacobian);
         products.map_or(1, |(products, _)| products.preferred())
+    }
+
+    fn definiteness(&self) -> Definiteness {
+        Definiteness::PositiveSemidefinite
     }
 }

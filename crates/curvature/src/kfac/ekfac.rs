@@ -8,10 +8,9 @@ use super::spectrum::{Spectrum, check_sign};
 use super::{Kfac, KfacOptions, ascending};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
+use crate::operators::forward::forward_operator;
 use crate::output_factors::OutputFactors;
 use crate::point::Point;
-use burn::prelude::{Device, Tensor};
-use burn::tensor::DType;
 
 /// The eigenvalue-corrected Kronecker-factored approximation (EK-FAC) of the Gauss-Newton matrix.
 ///
@@ -189,25 +188,5 @@ fn itself(spectrum: &Spectrum) -> KroneckerOperator {
 }
 
 impl LinearOperator for EkFac {
-    fn dim(&self) -> usize {
-        self.operator.dim()
-    }
-    fn device(&self) -> Device {
-        self.operator.device()
-    }
-    fn dtype(&self) -> DType {
-        self.operator.dtype()
-    }
-    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        self.operator.apply(v)
-    }
-    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        self.operator.apply_block(vs)
-    }
-    fn block_size(&self) -> usize {
-        self.operator.block_size()
-    }
-    fn definiteness(&self) -> Definiteness {
-        self.operator.definiteness()
-    }
+    forward_operator!(self => self.operator);
 }

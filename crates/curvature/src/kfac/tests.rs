@@ -7,6 +7,7 @@ use burn::nn::{
     BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig1d,
     PaddingConfig2d,
 };
+use burn::prelude::*;
 use burn::tensor::{Int, TensorData, activation::log_softmax};
 
 fn device() -> Device {

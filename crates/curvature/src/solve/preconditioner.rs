@@ -2,7 +2,7 @@
 
 use super::host::norm;
 use crate::dense::DenseSymmetric;
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::operators::{Diagonal, LowRankPlusDiagonal, Shift};
 use crate::rounding::rounding_unit;
@@ -67,21 +67,18 @@ impl Default for JacobiOptions {
 /// # Ok::<(), ravine_curvature::CurvatureError>(())
 /// ```
 pub fn jacobi(diagonal: &Tensor<1>, options: &JacobiOptions) -> Result<Diagonal, CurvatureError> {
-    let argument = |name, value, requirement| {
-        Err(CurvatureError::Argument {
-            name,
-            value,
-            requirement,
-        })
-    };
     if options.damping.is_nan() || options.damping < 0.0 {
-        return argument("damping", options.damping, "it must not be negative");
+        return Err(argument(
+            "damping",
+            options.damping,
+            "it must not be negative",
+        ));
     }
     if !(options.floor > 0.0 && options.floor <= 1.0) {
-        return argument("floor", options.floor, "it must be in (0, 1]");
+        return Err(argument("floor", options.floor, "it must be in (0, 1]"));
     }
     if !options.exponent.is_finite() {
-        return argument("exponent", options.exponent, "it must be finite");
+        return Err(argument("exponent", options.exponent, "it must be finite"));
     }
     let mut entries = to_f64(diagonal);
     if let Some(&value) = entries.iter().find(|entry| !entry.is_finite()) {

@@ -1,7 +1,7 @@
 use super::density::{Curve, grid};
 use super::slq::{LanczosVectors, SlqOptions, slq};
 use crate::eigen::basis::HostVector;
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::rows::Rows;
 use crate::seed::Seed;
@@ -85,26 +85,27 @@ pub fn kpm(
     options: &KpmOptions,
     seed: Seed,
 ) -> Result<ChebyshevDensity, CurvatureError> {
-    let argument = |name, value, requirement| {
-        Err(CurvatureError::Argument {
-            name,
-            value,
-            requirement,
-        })
-    };
     if options.probes == 0 {
-        return argument("probes", 0.0, "at least one random vector is needed");
+        return Err(argument(
+            "probes",
+            0.0,
+            "at least one random vector is needed",
+        ));
     }
     if options.moments < 2 {
         let value = options.moments as f64;
-        return argument("moments", value, "a density needs at least two");
+        return Err(argument("moments", value, "a density needs at least two"));
     }
     let span = tracing::debug_span!("kpm", dim = operator.dim(), moments = options.moments);
     let _entered = span.enter();
     let (interval, mut applications) = interval(operator, options.interval, seed)?;
     if interval.0.is_nan() || interval.1.is_nan() || interval.0 >= interval.1 {
         let width = interval.1 - interval.0;
-        return argument("the width of the interval", width, "it must be positive");
+        return Err(argument(
+            "the width of the interval",
+            width,
+            "it must be positive",
+        ));
     }
     let mut moments = Vec::with_capacity(options.probes);
     let block = operator.block_size().max(1);
@@ -132,11 +133,11 @@ pub fn kpm(
         .flatten()
         .fold(0.0_f64, |m, x| m.max(x.abs()));
     if largest > 1.0 + 1e-3 {
-        return argument(
+        return Err(argument(
             "the largest Chebyshev moment",
             largest,
             "beyond 1 the spectrum leaves the interval: widen it",
-        );
+        ));
     }
     Ok(ChebyshevDensity {
         interval,

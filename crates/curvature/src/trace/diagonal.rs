@@ -1,10 +1,11 @@
 use super::hutchinson::HutchinsonOptions;
-use super::sampling::{SamplingEnding, finite, sample};
-use crate::error::CurvatureError;
+use super::sampling::{SamplingEnding, sample};
+use crate::eigen::basis::Numbers;
+use crate::error::{CurvatureError, finite};
 use crate::estimate::{Estimate, student_quantile};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress, unobserved};
-use crate::rows::{Numbers, Rows};
+use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::vector::from_f64;
 use burn::prelude::Tensor;

@@ -1,8 +1,8 @@
 use super::hutchinson::TraceEstimate;
-use super::sampling::{SamplingEnding, finite};
+use super::sampling::SamplingEnding;
 use super::sketch::{Products, column_dots, probe_columns};
 use super::xtrace::{SketchOptions, check_products, exact_trace, from_sketch};
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, finite};
 use crate::estimate::Estimate;
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, unobserved};

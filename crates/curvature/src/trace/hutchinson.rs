@@ -1,6 +1,6 @@
 use super::probe::Probe;
-use super::sampling::{SamplingEnding, StoppingRule, finite, sample};
-use crate::error::CurvatureError;
+use super::sampling::{SamplingEnding, StoppingRule, sample};
+use crate::error::{CurvatureError, finite};
 use crate::estimate::Estimate;
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, unobserved};

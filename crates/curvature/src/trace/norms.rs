@@ -1,7 +1,7 @@
 use super::hutchinson::{HutchinsonOptions, hutchinson_trace, relative_error};
-use super::sampling::{finite, sample};
+use super::sampling::sample;
 use crate::eigen::{LanczosOptions, Which, lanczos_top_k};
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, finite};
 use crate::estimate::Estimate;
 use crate::operator::{Definiteness, LinearOperator};
 use crate::progress::{Observer, unobserved};

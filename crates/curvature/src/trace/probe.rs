@@ -1,5 +1,6 @@
+use crate::eigen::basis::Numbers;
 use crate::operator::LinearOperator;
-use crate::rows::{Numbers, Rows, dot};
+use crate::rows::{Rows, dot};
 use crate::seed::Seed;
 use burn::tensor::DType;
 use rand::Rng;

@@ -1,5 +1,5 @@
 use super::probe::{Probe, Probes};
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress};
 use crate::rows::Rows;
@@ -50,26 +50,19 @@ pub enum SamplingEnding {
 
 impl StoppingRule {
     pub(super) fn check(&self) -> Result<(), CurvatureError> {
-        let argument = |name, value, requirement| {
-            Err(CurvatureError::Argument {
-                name,
-                value,
-                requirement,
-            })
-        };
         match *self {
-            Self::Probes(0) => argument("probes", 0.0, "at least one probe is needed"),
+            Self::Probes(0) => Err(argument("probes", 0.0, "at least one probe is needed")),
             Self::Probes(_) => Ok(()),
             Self::RelativeError { tolerance, .. } if tolerance.is_nan() || tolerance < 0.0 => {
-                argument("tolerance", tolerance, "it must not be negative")
+                Err(argument("tolerance", tolerance, "it must not be negative"))
             }
-            Self::RelativeError { least, .. } if least < 2 => argument(
+            Self::RelativeError { least, .. } if least < 2 => Err(argument(
                 "least",
                 least as f64,
                 "two probes are the fewest that show a standard error",
-            ),
+            )),
             Self::RelativeError { least, most, .. } if most < least => {
-                argument("most", most as f64, "it must be at least `least`")
+                Err(argument("most", most as f64, "it must be at least `least`"))
             }
             Self::RelativeError { .. } => Ok(()),
         }
@@ -146,13 +139,5 @@ pub(super) fn sample(
         if observer(&progress).is_break() && !last {
             return Ok(SamplingEnding::Stopped);
         }
-    }
-}
-
-/// An error for a sample that is NaN or infinite.
-pub(super) fn finite(what: &'static str, value: f64) -> Result<f64, CurvatureError> {
-    match value.is_finite() {
-        true => Ok(value),
-        false => Err(CurvatureError::NonFinite { what, value }),
     }
 }

@@ -1,8 +1,7 @@
 //! Products with the columns of tall matrices, and what leave-one-out estimators share.
 
 use super::probe::{Probe, Probes};
-use super::sampling::finite;
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, finite};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress};
 use crate::rows::Rows;

@@ -1,9 +1,9 @@
 use super::diagonal::exact_diagonal_observed;
 use super::hutchinson::TraceEstimate;
 use super::probe::Probe;
-use super::sampling::{SamplingEnding, finite};
+use super::sampling::SamplingEnding;
 use super::sketch::{LeaveOneOut, Products, Sketch, column_dots, probe_columns};
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, finite};
 use crate::estimate::Estimate;
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, unobserved};

@@ -1,40 +1,8 @@
 use burn::tensor::DType;
 
 use super::*;
-use crate::{Definiteness, vector};
-
-/// A dense symmetric matrix in f64, so that the algebra is tested without graphs.
-struct Dense {
-    rows: Tensor<2>,
-}
-
-impl Dense {
-    fn new<const N: usize>(rows: [[f64; N]; N]) -> Self {
-        let options = (&Device::flex(), DType::F64);
-        Self {
-            rows: Tensor::from_data(rows, options),
-        }
-    }
-}
-
-impl LinearOperator for Dense {
-    fn dim(&self) -> usize {
-        self.rows.dims()[0]
-    }
-    fn device(&self) -> Device {
-        self.rows.device()
-    }
-    fn dtype(&self) -> DType {
-        self.rows.dtype()
-    }
-    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let column = v.clone().reshape([self.dim(), 1]);
-        Ok(self.rows.clone().matmul(column).reshape([self.dim()]))
-    }
-    fn definiteness(&self) -> Definiteness {
-        Definiteness::Unknown
-    }
-}
+use crate::test_operators::rows;
+use crate::vector;
 
 fn vector64<const N: usize>(values: [f64; N]) -> Tensor<1> {
     Tensor::from_data(values, (&Device::flex(), DType::F64))
@@ -49,7 +17,7 @@ fn tight() -> CgOptions<'static> {
 
 #[test]
 fn solves_a_definite_system_in_as_many_iterations_as_dimensions() {
-    let op = Dense::new([[4.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]);
+    let op = rows([[4.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]);
     let expected = [1.0, -2.0, 0.5];
     let b = op.apply(&vector64(expected)).unwrap();
     let result = conjugate_gradient(&op, &b, &tight()).unwrap();
@@ -62,7 +30,7 @@ fn solves_a_definite_system_in_as_many_iterations_as_dimensions() {
 
 #[test]
 fn clustered_eigenvalues_take_one_iteration_a_cluster() {
-    let op = Dense::new([
+    let op = rows([
         [5.0, 0.0, 0.0, 0.0],
         [0.0, 5.0, 0.0, 0.0],
         [0.0, 0.0, 5.0, 0.0],
@@ -74,7 +42,7 @@ fn clustered_eigenvalues_take_one_iteration_a_cluster() {
 
 #[test]
 fn negative_curvature_is_returned_with_its_direction() {
-    let op = Dense::new([[1.0, 0.0], [0.0, -2.0]]);
+    let op = rows([[1.0, 0.0], [0.0, -2.0]]);
     let result = conjugate_gradient(&op, &vector64([1.0, 0.1]), &tight()).unwrap();
     let CgEnding::NegativeCurvature {
         direction,
@@ -92,7 +60,7 @@ fn negative_curvature_is_returned_with_its_direction() {
 
 #[test]
 fn the_recurrence_residual_gives_the_curvature_of_the_solution() {
-    let op = Dense::new([[4.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]);
+    let op = rows([[4.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]);
     let options = CgOptions {
         max_iterations: Some(2),
         ..tight()
@@ -108,8 +76,8 @@ fn the_recurrence_residual_gives_the_curvature_of_the_solution() {
 
 #[test]
 fn the_exact_inverse_as_preconditioner_needs_one_iteration() {
-    let op = Dense::new([[100.0, 0.0], [0.0, 0.01]]);
-    let inverse = Dense::new([[0.01, 0.0], [0.0, 100.0]]);
+    let op = rows([[100.0, 0.0], [0.0, 0.01]]);
+    let inverse = rows([[0.01, 0.0], [0.0, 100.0]]);
     let options = CgOptions {
         preconditioner: Some(&inverse),
         ..tight()
@@ -117,7 +85,7 @@ fn the_exact_inverse_as_preconditioner_needs_one_iteration() {
     let result = conjugate_gradient(&op, &vector64([1.0, 1.0]), &options).unwrap();
     assert_eq!(result.iterations, 1);
     assert!(matches!(result.ending, CgEnding::Converged));
-    let negative = Dense::new([[-1.0, 0.0], [0.0, -1.0]]);
+    let negative = rows([[-1.0, 0.0], [0.0, -1.0]]);
     let options = CgOptions {
         preconditioner: Some(&negative),
         ..tight()
@@ -131,7 +99,7 @@ fn the_exact_inverse_as_preconditioner_needs_one_iteration() {
 
 #[test]
 fn zero_nan_and_wrong_dimension() {
-    let op = Dense::new([[2.0, 0.0], [0.0, 1.0]]);
+    let op = rows([[2.0, 0.0], [0.0, 1.0]]);
     let zero = conjugate_gradient(&op, &vector64([0.0, 0.0]), &tight()).unwrap();
     assert!(matches!(zero.ending, CgEnding::Converged));
     assert_eq!(zero.iterations, 0);
@@ -150,7 +118,7 @@ fn zero_nan_and_wrong_dimension() {
 
 #[test]
 fn the_observer_sees_each_iteration_and_can_stop() {
-    let op = Dense::new([[4.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]);
+    let op = rows([[4.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]);
     let mut seen = Vec::new();
     let result =
         conjugate_gradient_observed(&op, &vector64([1.0, 2.0, 3.0]), &tight(), &mut |progress| {

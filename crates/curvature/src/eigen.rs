@@ -1,11 +1,8 @@
 //! Eigenpairs of symmetric operators that are known by their products only.
 
-#[allow(dead_code, reason = "block methods need more of it")]
 pub(crate) mod basis;
 mod file;
-#[allow(dead_code, reason = "block methods need more of it")]
 mod kernels;
-#[allow(dead_code, reason = "block methods need more of it")]
 pub(crate) mod krylov;
 mod lanczos;
 mod pairs;
