@@ -307,7 +307,7 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
             ))
         },
     );
-    let report = report.criterion(at_minima).criterion(as_low).remark("An index says little where the loss has nearly reached zero and the Hessian with it: the changed methods are still on their way there.");
+    let report = report.criterion(at_minima).criterion(as_low).remark("In a first form saturated places with H = 0 counted as minima and plain Newton stopped at once, its matrix being singular by the pixels that are always zero: a minimum now needs ‖g‖ ≤ 1e-6, plain Newton takes the pseudoinverse, and data and steps are others than in that form.").remark("An index says little where the loss has nearly reached zero and the Hessian with it: the changed methods are still on their way there.");
     let report = changed
         .into_iter()
         .fold(report, |report, (_, criterion)| report.criterion(criterion));

@@ -350,6 +350,7 @@ fn compare(context: &Context<Config>, report: Report) -> anyhow::Result<Report> 
     }
     Ok(report
         .criterion(lower)
+        .remark("The grid of rates of the comparison was extended upwards after a first run had its best rates on the edge; the claim failed before and after.")
         .remark("The stable rate looks ahead: a run of steps at a large rate from the first parameters soon meets curvature that is not yet there, so that its rate is bounded from the beginning, while 2/λ_max, the local bound, falls much more. And SGD with the best fixed rate is not stuck: this network fits all training examples, so that the noise of mini-batches vanishes with the loss and nothing is left for a shrinking rate to average out; shrinking only slows it down.")
         .section("Fixed and shrinking rates")
         .table(table))

@@ -17,11 +17,13 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use burn::prelude::*;
 use burn::tensor::DType;
-use rand::RngExt;
-use rand::seq::SliceRandom;
-use ravine_curvature::{LinearOperator, Objective, Point, Seed, dense, vector};
+use ravine_curvature::symmetry::{
+    EquivalentMinima, Generators, HiddenLayers, UnitActivation, discrete_transformations,
+};
+use ravine_curvature::{Objective, Point, Seed, dense, vector};
 use ravine_experiments::{
     Axis, Band, Context, Criterion, DigitsConfig, DigitsProblem, Dtype, Experiment, Plot, Report,
     RunOptions, Seeds, Table, median, significant,
@@ -244,83 +246,13 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
         .table(counts))
 }
 
-/// Where the parameters of a network with one hidden layer lie in the flat vector.
-struct OneHidden {
-    inputs: usize,
-    units: usize,
-    outputs: usize,
-}
-
-impl OneHidden {
-    /// W₁ `[inputs, units]`, then b₁, then W₂ `[units, outputs]`, then b₂, each row-major.
-    fn incoming(&self, unit: usize) -> impl Iterator<Item = usize> + use<> {
-        let (inputs, units) = (self.inputs, self.units);
-        (0..=inputs).map(move |row| row * units + unit)
-    }
-
-    fn outgoing(&self, unit: usize) -> impl Iterator<Item = usize> + use<> {
-        let first = self.units * (self.inputs + 1) + unit * self.outputs;
-        first..first + self.outputs
-    }
-
-    fn dim(&self) -> usize {
-        self.units * (self.inputs + 1 + self.outputs) + self.outputs
-    }
-
-    /// Unit i of the result takes its incoming numbers from `incoming[i]`, its outgoing ones from `outgoing[i]`, with signs.
-    fn moved(&self, theta: &[f64], incoming: &[Signed], outgoing: &[Signed]) -> Vec<f64> {
-        let mut moved = theta.to_vec();
-        for unit in 0..self.units {
-            let from = &incoming[unit];
-            for (to, from_index) in self.incoming(unit).zip(self.incoming(from.unit)) {
-                moved[to] = from.sign * theta[from_index];
-            }
-            let from = &outgoing[unit];
-            for (to, from_index) in self.outgoing(unit).zip(self.outgoing(from.unit)) {
-                moved[to] = from.sign * theta[from_index];
-            }
-        }
-        moved
-    }
-
-    /// A v for the generator A of the rescaling of a unit: incoming numbers as they are, outgoing ones negated, all others zero.
-    fn generator(&self, unit: usize, v: &[f64]) -> Vec<f64> {
-        let mut result = vec![0.0; v.len()];
-        self.incoming(unit)
-            .for_each(|index| result[index] = v[index]);
-        self.outgoing(unit)
-            .for_each(|index| result[index] = -v[index]);
-        result
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Signed {
-    unit: usize,
-    sign: f64,
-}
-
-/// Every permutation of the units with every choice of signs.
-fn signed_permutations(units: usize) -> Vec<Vec<Signed>> {
-    let mut all: Vec<Vec<Signed>> = vec![Vec::new()];
-    for _ in 0..units {
-        let longer = all.into_iter().flat_map(|begun| {
-            let free = (0..units).filter(|unit| begun.iter().all(|taken| taken.unit != *unit));
-            let choices = free.flat_map(|unit| [1.0, -1.0].map(|sign| Signed { unit, sign }));
-            let extended = choices.map(|next| [begun.as_slice(), &[next]].concat());
-            extended.collect::<Vec<_>>()
-        });
-        all = longer.collect();
-    }
-    all
-}
-
 /// A network on the digits after some training.
 fn trained(
     context: &Context<Config>,
     activation: Activation,
+    of_units: UnitActivation,
     seed: u64,
-) -> anyhow::Result<(Point, OneHidden)> {
+) -> anyhow::Result<(Point, HiddenLayers)> {
     let config = context.config();
     let digits = DigitsConfig {
         hidden: vec![config.hidden],
@@ -332,37 +264,14 @@ fn trained(
     let budget = Budget::steps(config.steps);
     let mut method = GradientDescent::new(config.rate);
     let trajectory = descend(&mut method, &start, start.theta(), &budget, &mut Silent)?;
-    let shape = OneHidden {
-        inputs: 64,
-        units: config.hidden,
-        outputs: 10,
-    };
-    anyhow::ensure!(
-        shape.dim() == start.dim(),
-        "the layout of the network is another one"
-    );
-    Ok((start.move_to(trajectory.theta)?, shape))
-}
-
-fn at(point: &Point, theta: &[f64]) -> anyhow::Result<Point> {
-    let theta = vector::from_f64(theta, point.device(), point.dtype());
-    Ok(point.move_to(theta)?)
+    let layers = HiddenLayers::of_layout(start.layout(), of_units)?;
+    Ok((start.move_to(trajectory.theta)?, layers))
 }
 
 fn permuted(context: &Context<Config>, seed: u64) -> anyhow::Result<Copied> {
-    let (point, shape) = trained(context, Activation::Tanh, seed)?;
-    let mut rng = Seed::new(seed).stream("signed permutation").rng();
-    let mut units: Vec<usize> = (0..shape.units).collect();
-    units.shuffle(&mut rng);
-    let moves: Vec<Signed> = units
-        .into_iter()
-        .map(|unit| Signed {
-            unit,
-            sign: if rng.random_bool(0.5) { 1.0 } else { -1.0 },
-        })
-        .collect();
-    let theta = vector::to_f64(point.theta());
-    let copy = at(&point, &shape.moved(&theta, &moves, &moves))?;
+    let (point, layers) = trained(context, Activation::Tanh, UnitActivation::Odd, seed)?;
+    let signed = layers.random_transformation(Seed::new(seed).stream("signed permutation"));
+    let copy = point.move_to(layers.apply(&signed, point.theta())?)?;
     let (before, after) = (dense(&point.hessian())?, dense(&copy.hessian())?);
     let (before, after) = (before.eigenvalues()?, after.eigenvalues()?);
     let largest = before.last().copied().unwrap_or(f64::NAN);
@@ -380,11 +289,6 @@ fn permuted(context: &Context<Config>, seed: u64) -> anyhow::Result<Copied> {
 const DIFFERENT: f64 = 1e-9;
 
 fn counted(context: &Context<Config>, units: usize, seed: u64) -> anyhow::Result<Counted> {
-    let shape = OneHidden {
-        inputs: 2,
-        units,
-        outputs: 1,
-    };
     let options = (context.device(), DType::F64);
     let model = MlpConfig::new(2, [units], 1)
         .with_initialisation(Initialisation::Normal { std: 1.0 })
@@ -410,20 +314,34 @@ fn counted(context: &Context<Config>, units: usize, seed: u64) -> anyhow::Result
         &mut Silent,
     )?;
     let point = start.move_to(trajectory.theta)?;
-    let (theta, loss) = (vector::to_f64(point.theta()), point.loss()?);
-    let all = signed_permutations(units);
+    let loss = point.loss()?;
+    let layers = HiddenLayers::of_layout(point.layout(), UnitActivation::Odd)?;
+    let formula = EquivalentMinima::of(&layers).exact;
+    let moved: Vec<Tensor<1>> = discrete_transformations(&layers, usize::MAX)?
+        .iter()
+        .map(|signed| layers.apply(signed, point.theta()))
+        .collect::<Result<_, _>>()?;
+    let outgoing = &layers.layers()[0].outgoing;
+    let mut entries = point.layout().entries().iter();
+    let entry = entries.find(|entry| entry.name == *outgoing);
+    let outgoing = entry.context("no outgoing weights")?.range.clone();
     let mut found = Counted {
         units,
-        candidates: all.len() * all.len(),
+        candidates: moved.len() * moved.len(),
         equivalent: 0,
-        formula: (1..=units).map(|unit| 2 * unit).product(),
+        formula: formula
+            .and_then(|count| usize::try_from(count).ok())
+            .context("too many to count")?,
         largest_equal: 0.0,
         smallest_different: f64::INFINITY,
     };
-    for incoming in &all {
-        for outgoing in &all {
-            let moved = at(&point, &shape.moved(&theta, incoming, outgoing))?;
-            let change = (moved.loss()? / loss - 1.0).abs();
+    for of_incoming in &moved {
+        for of_outgoing in &moved {
+            let candidate = of_incoming.clone().slice_assign(
+                [outgoing.clone()],
+                of_outgoing.clone().slice([outgoing.clone()]),
+            );
+            let change = (point.move_to(candidate)?.loss()? / loss - 1.0).abs();
             match change <= DIFFERENT {
                 true => {
                     found.equivalent += 1;
@@ -437,44 +355,23 @@ fn counted(context: &Context<Config>, units: usize, seed: u64) -> anyhow::Result
 }
 
 fn rescaled(context: &Context<Config>, seed: u64) -> anyhow::Result<Rescaled> {
-    let (point, shape) = trained(context, Activation::Relu, seed)?;
-    let theta = vector::to_f64(point.theta());
-    let gradient = point.gradient()?;
-    let g = vector::to_f64(&gradient);
-    let hessian = point.hessian();
+    let of_units = UnitActivation::PositivelyHomogeneous;
+    let (point, layers) = trained(context, Activation::Relu, of_units, seed)?;
     let largest = |point: &Point| -> anyhow::Result<f64> {
         let values = dense(&point.hessian())?.eigenvalues()?;
         Ok(values.last().copied().unwrap_or(f64::NAN))
     };
-    let lambda = largest(&point)?;
-    let tensor = |values: &[f64]| vector::from_f64(values, point.device(), point.dtype());
-    let (mut worst_gradient, mut worst_hessian) = (0.0_f64, 0.0_f64);
-    for unit in 0..shape.units {
-        let along = tensor(&shape.generator(unit, &theta));
-        let length = vector::norm(&along);
-        let slope = vector::dot(&gradient, &along).abs() / (vector::norm(&gradient) * length);
-        let left = hessian.apply(&along)? + tensor(&shape.generator(unit, &g));
-        worst_gradient = worst_gradient.max(slope);
-        worst_hessian = worst_hessian.max(vector::norm(&left) / (lambda * length));
-    }
+    let defects = Generators::of(&layers).defects(&point)?;
     let loss = point.loss()?;
     let mut places = Vec::new();
     for &factor in &context.config().factors {
-        let mut moved = theta.clone();
-        for unit in 0..shape.units {
-            shape
-                .incoming(unit)
-                .for_each(|index| moved[index] *= factor);
-            shape
-                .outgoing(unit)
-                .for_each(|index| moved[index] /= factor);
-        }
-        let moved = at(&point, &moved)?;
+        let scaled = layers.rescale(0, &vec![factor; layers.layers()[0].units])?;
+        let moved = point.move_to(layers.apply(&scaled, point.theta())?)?;
         places.push((factor, (moved.loss()? / loss - 1.0).abs(), largest(&moved)?));
     }
     Ok(Rescaled {
-        gradient: worst_gradient,
-        hessian: worst_hessian,
+        gradient: defects.gradient,
+        hessian: defects.hessian / largest(&point)?,
         places,
     })
 }
