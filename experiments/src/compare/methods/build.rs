@@ -1,0 +1,150 @@
+//! From a description to a method.
+
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, AdamWConfig, LineSearchFn, SgdConfig};
+use ravine_optim::{
+    AdaptiveDamping, Armijo, BurnLbfgs, BurnOptimizer, CurvatureCap, Damping, Forcing,
+    GradientDescent, LearningRate, Method, Newton, NewtonCg, Schedule,
+};
+
+use super::{MethodConfig, MomentumForm, Shrinking};
+
+impl Shrinking {
+    fn schedule(self, initial: f64, horizon: u64) -> Schedule {
+        let steps = horizon.max(1);
+        match self {
+            Self::Constant => Schedule::Constant { rate: initial },
+            Self::Cosine => Schedule::Cosine {
+                initial,
+                last: 0.0,
+                steps,
+            },
+            Self::Exponential => Schedule::Exponential {
+                initial,
+                factor: 1e-3f64.powf(1.0 / steps as f64),
+            },
+            Self::InverseTime => Schedule::InverseTime {
+                initial,
+                decay: 9.0 / steps as f64,
+            },
+        }
+    }
+
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Constant => "",
+            Self::Cosine => "-cosine",
+            Self::Exponential => "-exponential",
+            Self::InverseTime => "-inverse-time",
+        }
+    }
+}
+
+impl MethodConfig {
+    /// The method, ready for its first step; rates shrink over `horizon` steps.
+    pub fn build(&self, horizon: u64) -> Box<dyn Method> {
+        let name = self.name();
+        match *self {
+            Self::GradientDescent {
+                learning_rate,
+                shrinking,
+            } => {
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(GradientDescent::new(schedule).named(name))
+            }
+            Self::CurvatureCap {
+                learning_rate,
+                fraction,
+            } => {
+                let rate = LearningRate::from(learning_rate).capped(CurvatureCap { fraction });
+                Box::new(GradientDescent::new(rate).named(name))
+            }
+            Self::Armijo {
+                learning_rate,
+                shrink,
+            } => {
+                let search = Armijo {
+                    shrink,
+                    ..Armijo::default()
+                };
+                let rate = LearningRate::from(learning_rate).backtracking(search);
+                Box::new(GradientDescent::new(rate).named(name))
+            }
+            Self::Momentum {
+                learning_rate,
+                momentum,
+                form,
+                shrinking,
+            } => {
+                let rule = MomentumConfig::new()
+                    .with_momentum(momentum)
+                    .with_dampening(0.0)
+                    .with_nesterov(form == MomentumForm::Nesterov);
+                let optimizer = SgdConfig::new().with_momentum(Some(rule)).init();
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(BurnOptimizer::new(name, optimizer, schedule))
+            }
+            Self::Adam {
+                learning_rate,
+                beta_1,
+                beta_2,
+                epsilon,
+                shrinking,
+            } => {
+                let optimizer = AdamConfig::new()
+                    .with_beta_1(beta_1 as f32)
+                    .with_beta_2(beta_2 as f32)
+                    .with_epsilon(epsilon as f32)
+                    .init();
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(BurnOptimizer::new(name, optimizer, schedule))
+            }
+            Self::AdamW {
+                learning_rate,
+                weight_decay,
+                shrinking,
+            } => {
+                let optimizer = AdamWConfig::new()
+                    .with_epsilon(1e-8)
+                    .with_weight_decay(weight_decay as f32)
+                    .init();
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(BurnOptimizer::new(name, optimizer, schedule))
+            }
+            Self::Lbfgs {
+                learning_rate,
+                history,
+            } => {
+                let method =
+                    BurnLbfgs::by_iterations(history, LineSearchFn::StrongWolfe, learning_rate);
+                Box::new(method.named(name))
+            }
+            Self::Newton { lambda } => {
+                let damping = match lambda == 0.0 {
+                    true => Damping::None,
+                    false => Damping::Fixed { lambda },
+                };
+                let method = Newton::new(damping).backtracking(Armijo::default());
+                Box::new(method.named(name))
+            }
+            Self::LevenbergMarquardt { lambda, factor } => {
+                let rule = AdaptiveDamping {
+                    initial: lambda,
+                    increase: factor,
+                    decrease: 1.0 / factor,
+                    ..AdaptiveDamping::default()
+                };
+                Box::new(Newton::new(Damping::Adaptive(rule)).named(name))
+            }
+            Self::NewtonCg {
+                eta,
+                max_iterations,
+            } => {
+                let method = NewtonCg::new()
+                    .forcing(Forcing::Constant { eta })
+                    .max_iterations(max_iterations);
+                Box::new(method.named(name))
+            }
+        }
+    }
+}

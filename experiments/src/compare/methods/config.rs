@@ -1,0 +1,247 @@
+//! What a method is in a configuration.
+
+use anyhow::{Context as _, anyhow};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::compare::search::Values;
+
+/// A method with its hyperparameters: the table `method` of a field's entry.
+///
+/// Hyperparameters that are searched are overwritten by the values of each trial; the others stay as they are given here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum MethodConfig {
+    /// θ ← θ − ε g.
+    GradientDescent {
+        /// ε of the first step.
+        #[serde(default = "tenth")]
+        learning_rate: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// Gradient descent with ε ≤ c gᵀg/gᵀHg.
+    CurvatureCap {
+        /// ε where the cap does not bind.
+        #[serde(default = "one")]
+        learning_rate: f64,
+        /// c.
+        #[serde(default = "one")]
+        fraction: f64,
+    },
+    /// Gradient descent with Armijo backtracking.
+    Armijo {
+        /// ε of the first trial of each step.
+        #[serde(default = "one")]
+        learning_rate: f64,
+        /// Factor of a trial that failed.
+        #[serde(default = "half")]
+        shrink: f64,
+    },
+    /// Heavy ball, or Nesterov's acceleration in the form of Burn and PyTorch.
+    Momentum {
+        /// ε of the first step.
+        #[serde(default = "hundredth")]
+        learning_rate: f64,
+        /// β.
+        #[serde(default = "nine_tenths")]
+        momentum: f64,
+        /// Where the gradient is taken.
+        #[serde(default)]
+        form: MomentumForm,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// Adam.
+    Adam {
+        /// ε of the first step.
+        #[serde(default = "thousandth")]
+        learning_rate: f64,
+        /// β₁.
+        #[serde(default = "nine_tenths")]
+        beta_1: f64,
+        /// β₂.
+        #[serde(default = "beta_2")]
+        beta_2: f64,
+        /// Added to the root of the second moment.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// Adam with decoupled weight decay.
+    AdamW {
+        /// ε of the first step.
+        #[serde(default = "thousandth")]
+        learning_rate: f64,
+        /// Weight decay.
+        #[serde(default = "hundredth")]
+        weight_decay: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// L-BFGS with strong Wolfe conditions, one iteration a step.
+    #[serde(rename = "l-bfgs")]
+    Lbfgs {
+        /// Length of the first trial of a line search.
+        #[serde(default = "one")]
+        learning_rate: f64,
+        /// Pairs that are remembered.
+        #[serde(default = "ten")]
+        history: usize,
+    },
+    /// Newton's method with the dense Hessian and a fixed λ, with backtracking.
+    Newton {
+        /// λ; 0 is Newton's method as it is.
+        #[serde(default)]
+        lambda: f64,
+    },
+    /// Newton's method with the dense Hessian and Levenberg's and Marquardt's λ.
+    LevenbergMarquardt {
+        /// λ of the first step.
+        #[serde(default = "hundredth")]
+        lambda: f64,
+        /// Factor of λ after a bad step; its inverse after a good one.
+        #[serde(default = "four")]
+        factor: f64,
+    },
+    /// Line-search Newton-CG.
+    NewtonCg {
+        /// Relative residual at which conjugate gradients stop.
+        #[serde(default = "tenth")]
+        eta: f64,
+        /// Their iterations at most.
+        #[serde(default = "twenty")]
+        max_iterations: usize,
+    },
+}
+
+/// Where momentum takes its gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MomentumForm {
+    /// At θ.
+    #[default]
+    HeavyBall,
+    /// Ahead of θ, to first order.
+    Nesterov,
+}
+
+/// How a learning rate shrinks over the budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shrinking {
+    /// Not at all.
+    #[default]
+    Constant,
+    /// Half a cosine, from ε to 0 at the end of the budget.
+    Cosine,
+    /// Linearly falling logarithm, from ε to ε/1000 at the end of the budget.
+    Exponential,
+    /// ε/(1 + 9 k/T): a tenth at the end of the budget.
+    InverseTime,
+}
+
+impl MethodConfig {
+    /// Name for tables and plots.
+    pub fn name(&self) -> String {
+        match self {
+            Self::GradientDescent { shrinking, .. } => format!("sgd{}", shrinking.suffix()),
+            Self::CurvatureCap { .. } => "curvature-cap".to_string(),
+            Self::Armijo { .. } => "armijo".to_string(),
+            Self::Momentum {
+                form, shrinking, ..
+            } => {
+                let form = match form {
+                    MomentumForm::HeavyBall => "momentum",
+                    MomentumForm::Nesterov => "nesterov",
+                };
+                format!("{form}{}", shrinking.suffix())
+            }
+            Self::Adam { shrinking, .. } => format!("adam{}", shrinking.suffix()),
+            Self::AdamW { shrinking, .. } => format!("adam-w{}", shrinking.suffix()),
+            Self::Lbfgs { .. } => "l-bfgs".to_string(),
+            Self::Newton { .. } => "newton".to_string(),
+            Self::LevenbergMarquardt { .. } => "levenberg-marquardt".to_string(),
+            Self::NewtonCg { .. } => "newton-cg".to_string(),
+        }
+    }
+
+    /// The method with the values of a trial in place of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the method has no such hyperparameter, or the value does not fit it.
+    pub fn with_values(&self, values: &Values) -> anyhow::Result<Self> {
+        let mut table = Table::try_from(self).context("the method as TOML")?;
+        for (name, value) in values {
+            let value = match table.get(name) {
+                Some(Value::Float(_)) => Value::Float(*value),
+                Some(Value::Integer(_)) => Value::Integer(value.round() as i64),
+                _ => return Err(self.no_number(name, &table)),
+            };
+            table.insert(name.clone(), value);
+        }
+        Ok(table.try_into()?)
+    }
+
+    fn no_number(&self, name: &str, table: &Table) -> anyhow::Error {
+        let numbers = table
+            .iter()
+            .filter(|(_, value)| value.is_float() || value.is_integer());
+        let known: Vec<&str> = numbers.map(|(name, _)| name.as_str()).collect();
+        anyhow!(
+            "search.{name}: the method `{}` has no number of that name; it has {}",
+            self.name(),
+            known.join(", ")
+        )
+    }
+
+    /// A method with the defaults of its description, as in `kind = "adam"`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the descriptions of this module are tested.
+    pub(super) fn described(text: &str) -> Self {
+        toml::from_str(text).expect("a description of this module")
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+fn half() -> f64 {
+    0.5
+}
+fn tenth() -> f64 {
+    0.1
+}
+fn hundredth() -> f64 {
+    1e-2
+}
+fn thousandth() -> f64 {
+    1e-3
+}
+fn nine_tenths() -> f64 {
+    0.9
+}
+fn beta_2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+fn four() -> f64 {
+    4.0
+}
+fn ten() -> usize {
+    10
+}
+fn twenty() -> usize {
+    20
+}
