@@ -13,6 +13,9 @@ use crate::{Axis, Best, Entry, Plot, Report, Series, Table, significant};
 /// Points of a curve over the budget.
 const POINTS: usize = 120;
 
+/// Lines of a plot at most: more cannot be told apart at a glance.
+const LINES: usize = 10;
+
 /// Tells the whole comparison.
 pub fn tell(
     plan: &Plan,
@@ -117,12 +120,17 @@ fn seeds_of(problem: &Compared) -> usize {
 
 /// ρ(τ) as staircases up to τ = 100.
 fn profiles(title: &str, ratios: &[(String, Vec<f64>)]) -> Plot {
-    let mut plot = Plot::new(
+    let plot = Plot::new(
         title,
         Axis::log("τ, cost over that of the cheapest").to(100.0),
         Axis::linear("share within τ").from(0.0).to(1.0),
     );
-    for (method, ratios) in ratios {
+    let score = |ratios: &[f64]| profile_score(ratios, TAU_MAX);
+    let mut ranked: Vec<&(String, Vec<f64>)> = ratios.iter().collect();
+    ranked.sort_by(|a, b| score(&b.1).total_cmp(&score(&a.1)));
+    ranked.truncate(LINES);
+    let mut plot = captioned(plot, ranked.len(), ratios.len());
+    for (method, ratios) in ranked {
         let mut corners: Vec<f64> = ratios.iter().copied().filter(|r| *r <= 100.0).collect();
         corners.sort_by(f64::total_cmp);
         corners.dedup();
@@ -163,8 +171,8 @@ fn on_problem(report: Report, plan: &Plan, problem: &Compared, measured: &[Measu
         .table(to_target(&shown))
         .table(at_the_end(&shown))
         .plots([
-            over_gradients(problem),
-            over_seconds(problem),
+            over_gradients(problem, measured),
+            over_seconds(problem, measured),
         ])
         .table(choices(&shown))
 }
@@ -270,30 +278,79 @@ fn spread(quartiles: &Quartiles) -> String {
     }
 }
 
-fn over_gradients(problem: &Compared) -> Plot {
+fn over_gradients(problem: &Compared, measured: &[Measured]) -> Plot {
     let x = Axis::linear("gradient-equivalents").to(problem.terms.budget);
     let plot = Plot::new(
         format!("{}: loss over gradients", problem.problem),
         x,
         Axis::log("training loss"),
     );
-    curves(plot, problem, problem.terms.budget, Record::over_gradients)
+    let drawn = best_of(problem, measured);
+    curves(
+        plot,
+        problem,
+        &drawn,
+        (problem.terms.budget, Record::over_gradients),
+    )
 }
 
-fn over_seconds(problem: &Compared) -> Plot {
+fn over_seconds(problem: &Compared, measured: &[Measured]) -> Plot {
     let x = Axis::linear("seconds").to(problem.terms.seconds);
     let plot = Plot::new(
         format!("{}: loss over seconds", problem.problem),
         x,
         Axis::log("training loss"),
     );
-    curves(plot, problem, problem.terms.seconds, Record::over_seconds)
+    let drawn = best_of(problem, measured);
+    curves(
+        plot,
+        problem,
+        &drawn,
+        (problem.terms.seconds, Record::over_seconds),
+    )
 }
 
+/// The best [`LINES`] methods, in the order of the field: by gradients to the target, then by final loss.
+fn best_of<'a>(problem: &'a Compared, measured: &[Measured]) -> Vec<&'a MethodResult> {
+    let key = |method: &str| {
+        let of = measured.iter().find(|m| m.method == method);
+        of.map_or((f64::INFINITY, f64::INFINITY), |m| {
+            (m.gradients.median, m.train.median)
+        })
+    };
+    let mut ranked: Vec<(usize, &MethodResult)> = problem.results.iter().enumerate().collect();
+    ranked.sort_by(|(_, a), (_, b)| {
+        let ((a, a_loss), (b, b_loss)) = (key(&a.method), key(&b.method));
+        a.total_cmp(&b).then(a_loss.total_cmp(&b_loss))
+    });
+    ranked.truncate(LINES);
+    ranked.sort_by_key(|(place, _)| *place);
+    ranked.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Says what is left out of a plot with fewer lines than methods.
+fn captioned(plot: Plot, drawn: usize, all: usize) -> Plot {
+    match drawn < all {
+        true => plot.caption(format!(
+            "The best {drawn} of {all} methods; the tables and rows have all."
+        )),
+        false => plot,
+    }
+}
+
+/// A curve of a run: time or cost, and the lowest loss so far.
+type CurveOf = fn(&Record) -> Vec<(f64, f64)>;
+
 /// Medians and quartiles over the seeds, on one grid; the first loss is the ceiling, so that divergence does not flatten the rest.
-fn curves(plot: Plot, problem: &Compared, end: f64, curve: fn(&Record) -> Vec<(f64, f64)>) -> Plot {
-    let mut plot = plot.horizontal("target", problem.terms.target);
-    for result in &problem.results {
+fn curves(
+    plot: Plot,
+    problem: &Compared,
+    drawn: &[&MethodResult],
+    (end, curve): (f64, CurveOf),
+) -> Plot {
+    let plot = plot.horizontal("target", problem.terms.target);
+    let mut plot = captioned(plot, drawn.len(), problem.results.len());
+    for result in drawn {
         let runs: Vec<Vec<(f64, f64)>> = result.records.iter().map(curve).collect();
         if runs.iter().all(Vec::is_empty) {
             continue;
