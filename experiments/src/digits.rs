@@ -25,6 +25,8 @@ pub struct DigitsConfig {
     pub pixels: Standardisation,
     /// Training examples, drawn once for all seeds; the rest of the 1,797 is for testing.
     pub examples: usize,
+    /// The share of training labels that are drawn at random, the same for all seeds.
+    pub random_labels: f64,
 }
 
 impl Default for DigitsConfig {
@@ -34,6 +36,7 @@ impl Default for DigitsConfig {
             activation: Activation::Tanh,
             pixels: Standardisation::Centred,
             examples: 1024,
+            random_labels: 0.0,
         }
     }
 }
@@ -67,6 +70,7 @@ impl DigitsProblem {
         let (train, test) = all.split(test_fraction, 0)?;
         let train = train.standardised(config.pixels);
         let test = test.scaled_like(&train)?.full_batch(&device);
+        let train = train.with_random_labels(config.random_labels, 0)?;
         let gain = config.activation.gain();
         let model = MlpConfig::new(train.features(), config.hidden.clone(), train.classes())
             .with_activation(config.activation)

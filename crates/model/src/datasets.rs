@@ -138,6 +138,12 @@ pub enum DatasetError {
         /// The number of examples.
         len: usize,
     },
+    /// A share of random labels that is no share.
+    #[error("a fraction of {fraction} random labels: it must be in 0..=1")]
+    RandomLabels {
+        /// The fraction asked for.
+        fraction: f64,
+    },
     /// A split that leaves one part empty.
     #[error(
         "a test fraction of {fraction} leaves nothing to train or to test on among {len} examples"

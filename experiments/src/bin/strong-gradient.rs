@@ -250,6 +250,7 @@ fn train(context: &Context<Config>, arm: Arm, seed: u64) -> anyhow::Result<Vec<S
         activation: arm.activation(),
         pixels: Standardisation::Centred,
         examples: config.examples,
+        ..DigitsConfig::default()
     };
     let problem = DigitsProblem::new(context, &digits, seed)?;
     let start = problem.full()?;

@@ -4,7 +4,10 @@ use super::standardisation::Range;
 use super::{
     Dataset, DatasetError, LabelledBatch, Scaler, Standardisation, labels, matrix, split, subset,
 };
+use crate::random::stream;
 use burn::tensor::TensorCreationOptions;
+use rand::RngExt;
+use rand::seq::SliceRandom;
 use std::sync::Arc;
 
 /// Images of one size, a byte a pixel, with a class each.
@@ -14,6 +17,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct LabelledImages {
     store: Arc<Store>,
+    /// The class of each row of the store.
+    labels: Arc<Vec<u8>>,
     rows: Vec<usize>,
     scaler: Arc<Scaler>,
 }
@@ -21,7 +26,6 @@ pub struct LabelledImages {
 #[derive(Debug)]
 struct Store {
     pixels: Vec<u8>,
-    labels: Vec<u8>,
     height: usize,
     width: usize,
     /// The largest value that a pixel can have.
@@ -78,16 +82,16 @@ impl LabelledImages {
         }
         let store = Store {
             pixels,
-            labels,
             height,
             width,
             maximum,
             classes,
         };
-        let rows: Vec<usize> = (0..store.labels.len()).collect();
+        let rows: Vec<usize> = (0..labels.len()).collect();
         let scaler = fit(&store, &rows, Standardisation::Raw);
         Ok(LabelledImages {
             store: Arc::new(store),
+            labels: Arc::new(labels),
             rows,
             scaler: Arc::new(scaler),
         })
@@ -129,6 +133,30 @@ impl LabelledImages {
         Ok(self)
     }
 
+    /// The same images, where `fraction` of them (rounded down, chosen at random) have a class drawn uniformly from all: noise that no network can explain.
+    ///
+    /// # Errors
+    ///
+    /// [`DatasetError::RandomLabels`] when the fraction is not in 0..=1.
+    ///
+    /// # References
+    ///
+    /// C. Zhang et al., Understanding deep learning requires rethinking generalization, ICLR 2017, section 2.
+    pub fn with_random_labels(mut self, fraction: f64, seed: u64) -> Result<Self, DatasetError> {
+        if !(0.0..=1.0).contains(&fraction) {
+            return Err(DatasetError::RandomLabels { fraction });
+        }
+        let mut rng = stream(seed, "random labels");
+        let mut rows = self.rows.clone();
+        rows.shuffle(&mut rng);
+        rows.truncate((fraction * rows.len() as f64) as usize);
+        let labels = Arc::make_mut(&mut self.labels);
+        for row in rows {
+            labels[row] = rng.random_range(0..self.store.classes) as u8;
+        }
+        Ok(self)
+    }
+
     /// Pixels of an image.
     pub fn features(&self) -> usize {
         self.store.pixels()
@@ -146,7 +174,7 @@ impl LabelledImages {
 
     /// The class of each example.
     pub fn labels(&self) -> Vec<u8> {
-        self.rows.iter().map(|r| self.store.labels[*r]).collect()
+        self.rows.iter().map(|r| self.labels[*r]).collect()
     }
 
     /// How the features are scaled.
@@ -198,7 +226,7 @@ impl Dataset for LabelledImages {
             .iter()
             .flat_map(|row| self.scaler.apply(self.store.image(*row)))
             .collect();
-        let classes = rows.iter().map(|row| i64::from(self.store.labels[*row]));
+        let classes = rows.iter().map(|row| i64::from(self.labels[*row]));
         (
             matrix(images, [rows.len(), self.features()], options),
             labels(classes.collect(), options),
@@ -238,6 +266,23 @@ mod tests {
         let (image, _) = images().image_batch(&[1], &Device::flex()).unwrap();
         assert_eq!(image.dims(), [1, 1, 1, 2]);
         assert!(images().batch(&[4], &Device::flex()).is_err());
+    }
+
+    #[test]
+    fn random_labels_are_of_the_fraction_and_leave_the_original_alone() {
+        let digits = crate::datasets::Digits::load();
+        let before = digits.labels();
+        let noisy = digits.clone().with_random_labels(0.5, 3).unwrap();
+        let pairs = before.iter().zip(noisy.labels());
+        let changed = pairs.filter(|(a, b)| **a != *b).count() as f64 / before.len() as f64;
+        // of those drawn anew, a tenth stays what it was
+        assert!((changed - 0.45).abs() < 0.03, "{changed}");
+        assert_eq!(digits.labels(), before);
+        let again = digits.clone().with_random_labels(0.5, 3).unwrap();
+        assert_eq!(again.labels(), noisy.labels());
+        let none = digits.clone().with_random_labels(0.0, 3).unwrap();
+        assert_eq!(none.labels(), before);
+        assert!(digits.with_random_labels(1.5, 0).is_err());
     }
 
     #[test]
