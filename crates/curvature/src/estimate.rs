@@ -22,6 +22,10 @@ pub struct Estimate {
     pub samples: usize,
     /// Operator applications that it cost.
     pub applications: usize,
+    /// What more samples would not take away: the error of a quadrature that was cut off, for the traces of functions of a
+    /// [`SpectralMeasure`](crate::SpectralMeasure); 0 elsewhere.
+    #[serde(default)]
+    pub quadrature_error: f64,
 }
 
 impl Estimate {
@@ -39,6 +43,7 @@ impl Estimate {
             standard_error,
             samples: samples.len(),
             applications,
+            quadrature_error: 0.0,
         }
     }
 
@@ -49,21 +54,25 @@ impl Estimate {
             standard_error: 0.0,
             samples: 0,
             applications,
+            quadrature_error: 0.0,
         }
     }
 
-    /// The interval that covers the truth with this probability, by Student's distribution with `samples` − 1 degrees of freedom.
+    /// The interval that covers the truth with this probability: Student's for the samples with `samples` − 1 degrees of freedom, and the
+    /// whole error of the quadrature on either side.
     ///
     /// Infinite for a single sample.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
-        if self.standard_error == 0.0 {
-            return (self.value, self.value);
+        let sampling = match self.standard_error {
+            0.0 => 0.0,
+            error if error.is_finite() => student_quantile(confidence, self.samples) * error,
+            _ => f64::INFINITY,
+        };
+        let half = sampling + self.quadrature_error;
+        match half.is_finite() {
+            true => (self.value - half, self.value + half),
+            false => (f64::NEG_INFINITY, f64::INFINITY),
         }
-        if !self.standard_error.is_finite() {
-            return (f64::NEG_INFINITY, f64::INFINITY);
-        }
-        let half = student_quantile(confidence, self.samples) * self.standard_error;
-        (self.value - half, self.value + half)
     }
 }
 
@@ -91,5 +100,23 @@ mod tests {
         let one = Estimate::from_samples(&[3.0], 1);
         assert_eq!(one.interval(0.95), (f64::NEG_INFINITY, f64::INFINITY));
         assert_eq!(Estimate::exact(2.0, 0).interval(0.95), (2.0, 2.0));
+    }
+
+    #[test]
+    fn an_error_of_the_quadrature_widens_the_interval() {
+        let exact = Estimate {
+            quadrature_error: 0.5,
+            ..Estimate::exact(2.0, 0)
+        };
+        assert_eq!(exact.interval(0.95), (1.5, 2.5));
+        let three = Estimate::from_samples(&[1.0, 2.0, 3.0], 3);
+        let wider = Estimate {
+            quadrature_error: 0.5,
+            ..three
+        };
+        let (before, after) = (three.interval(0.95), wider.interval(0.95));
+        assert!(
+            (before.0 - after.0 - 0.5).abs() < 1e-12 && (after.1 - before.1 - 0.5).abs() < 1e-12
+        );
     }
 }

@@ -197,6 +197,7 @@ impl GradientStatistics {
             standard_error: ((count - 1.0) / count * spread).sqrt(),
             samples: self.examples(),
             applications: 0,
+            quadrature_error: 0.0,
         }
     }
 

@@ -32,7 +32,7 @@
 //! | [`Dataset`] | the same over many batches, weighted by examples |
 //! | [`Hessian`], [`GaussNewton`], [`EmpiricalFisher`], [`MonteCarloFisher`], [`GradientCovariance`], [`Kfac`], [`EkFac`], [`Jacobian`] | the matrices |
 //! | [`operators`] | sums, multiples, damping, projections, restrictions, inverses, low rank plus diagonal |
-//! | [`eigen`], [`spectrum`], [`mod@trace`] | eigenpairs; densities and traces of functions; traces, diagonals, norms: with errors |
+//! | [`eigen`], [`spectrum`], [`mod@trace`] | eigenpairs at the ends (Lanczos, LOBPCG, power iteration) and inside; densities and traces of functions; traces, diagonals, norms: with errors |
 //! | [`solve`] | conjugate gradients, MINRES-QLP, LSMR, trust regions, preconditioners |
 //! | [`Monitor`], [`taylor_check`], [`quadratic_shares`], [`GradientStatistics`] | how ill-conditioned the loss is, where, and how noisy its gradient |
 //! | [`verify()`] | linearity, symmetry, repeatability, central differences: one verdict |
@@ -87,8 +87,11 @@ mod verify;
 pub use dataset::{Dataset, DatasetOperator, Memory};
 pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
 pub use eigen::{
-    Eigenpair, LanczosEnding, LanczosOptions, Multiplicity, Reorthogonalisation, TopEigenpairs,
-    Which, lanczos_top_k, lanczos_top_k_observed,
+    EigenEnding, Eigenpair, Eigenpairs, InteriorMethod, InteriorOptions, LanczosEnding,
+    LanczosOptions, LobpcgKnowledge, LobpcgOptions, Multiplicity, PowerOptions,
+    Reorthogonalisation, SpectrumEnd, TopEigenpairs, Which, interior_eigenpairs,
+    interior_eigenpairs_observed, lanczos_top_k, lanczos_top_k_observed, lobpcg, lobpcg_observed,
+    power_iteration, power_iteration_observed,
 };
 pub use error::CurvatureError;
 pub use estimate::Estimate;

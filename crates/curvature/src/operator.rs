@@ -1,9 +1,11 @@
 use crate::error::CurvatureError;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
+use serde::{Deserialize, Serialize};
 
 /// What is known of the signs of an operator's eigenvalues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Definiteness {
     /// Nothing.
     Unknown,

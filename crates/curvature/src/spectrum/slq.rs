@@ -2,7 +2,7 @@ use crate::dense::DenseSymmetric;
 use crate::eigen::basis::HostVector;
 use crate::eigen::krylov::{Krylov, Orthogonality, Step};
 use crate::error::CurvatureError;
-use crate::operator::LinearOperator;
+use crate::operator::{Definiteness, LinearOperator};
 use crate::progress::{Observer, Progress, unobserved};
 use crate::seed::Seed;
 use burn::prelude::Tensor;
@@ -56,6 +56,13 @@ pub struct ProbeMeasure {
     pub weights: Vec<f64>,
     /// An eigenvalue of A lies within this distance of each node: |β_m s_m|, or the rounding of the products.
     pub residuals: Vec<f64>,
+    /// The diagonal of the Jacobi matrix that the rule comes from: vᵀAv of the Lanczos vectors.
+    pub alpha: Vec<f64>,
+    /// The entries beside it, and behind them the one that leads to the vector after the last: 0 where the Krylov space became invariant
+    /// and the rule is exact.
+    pub beta: Vec<f64>,
+    /// Eigenvalues closer to each other than this are one to the products: the rounding unit times the size of the operator.
+    pub rounding: f64,
 }
 
 /// The spectral measure of an operator as random vectors see it; see [`slq`].
@@ -63,6 +70,8 @@ pub struct ProbeMeasure {
 pub struct SpectralMeasure {
     /// Dimension n of the operator.
     pub dim: usize,
+    /// What the operator knew of the signs of its eigenvalues.
+    pub definiteness: Definiteness,
     /// One quadrature for each random vector.
     pub probes: Vec<ProbeMeasure>,
     /// Operator applications.
@@ -145,6 +154,7 @@ pub fn slq_observed(
     let group = operator.block_size().min(room).clamp(1, options.probes);
     let mut measure = SpectralMeasure {
         dim,
+        definiteness: operator.definiteness(),
         probes: Vec::with_capacity(options.probes),
         applications: 0,
         stopped: false,
@@ -265,10 +275,15 @@ fn quadrature(run: &Krylov) -> Result<ProbeMeasure, CurvatureError> {
         let residual: f64 = s.iter().zip(&coupling).map(|(s, b)| s * b).sum();
         residuals.push(residual.abs().max(rounding));
     }
+    let mut beta = run.beta();
+    beta.extend(coupling.last());
     Ok(ProbeMeasure {
         nodes: eigen.values().to_vec(),
         weights,
         residuals,
+        alpha: run.alpha(),
+        beta,
+        rounding,
     })
 }
 
@@ -287,6 +302,10 @@ impl SpectralMeasure {
 
     /// ∫ tᵏ φ(t) dt, the k-th moment of the density: tr Aᵏ / n.
     pub fn moment(&self, order: i32) -> crate::Estimate {
-        self.mean_of(|t| t.powi(order))
+        let power = |t: f64| t.powi(order);
+        crate::Estimate {
+            quadrature_error: self.difference_to_shorter_rules(&power),
+            ..self.mean_of(power)
+        }
     }
 }

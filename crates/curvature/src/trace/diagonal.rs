@@ -35,6 +35,7 @@ impl DiagonalEstimate {
             standard_error: *self.standard_errors.get(index)?,
             samples: self.samples,
             applications: self.applications,
+            quadrature_error: 0.0,
         })
     }
 

@@ -276,6 +276,7 @@ pub(super) fn exact_trace(
             standard_error: f64::INFINITY,
             samples: 1,
             applications: diagonal.applications,
+            quadrature_error: 0.0,
         },
         _ => Estimate::exact(sum, diagonal.applications),
     };
