@@ -2,7 +2,7 @@
 
 use crate::error::CurvatureError;
 use crate::kfac::{LayerPass, second_moments};
-use crate::output_factors::OutputFactors;
+use crate::output_factors::{Factors, OutputFactors};
 use crate::point::{Map, Point};
 use crate::seed::Seed;
 use crate::vector::{from_f64, to_f64};
@@ -24,6 +24,16 @@ pub struct GaussNewtonDiagonal {
     pub standard_errors: Tensor<1>,
     /// Independent samples, a backward pass each.
     pub samples: usize,
+}
+
+/// The diagonal of a sum of outer products Σ (Jᵀ u)(Jᵀ u)ᵀ, and what it took.
+#[derive(Clone, Debug)]
+pub struct CurvatureDiagonal {
+    /// Σ (Jᵀ u)∘² `[n]`.
+    pub values: Tensor<1>,
+    /// Passes over the batch: one forward for the activations and one backward for each vector u of all examples together, and for
+    /// parameters that belong to no layer one backward for each vector of each example.
+    pub passes: usize,
 }
 
 impl Point {
@@ -69,12 +79,36 @@ impl Point {
     /// # Ok::<(), ravine_curvature::CurvatureError>(())
     /// ```
     pub fn gauss_newton_diagonal(&self) -> Result<Tensor<1>, CurvatureError> {
-        let factors = OutputFactors::exact(self)?;
+        Ok(self.curvature_diagonal(&Factors::Exact)?.values)
+    }
+
+    /// The diagonal Σ (Jᵀ u)∘² over the vectors u of all examples that stand for the loss: of the Gauss-Newton matrix for
+    /// [`Factors::Exact`], of the empirical Fisher matrix for [`Factors::Empirical`], a sample of either for
+    /// [`Factors::MonteCarlo`].
+    ///
+    /// # Shapes
+    ///
+    /// `[n]`.
+    ///
+    /// # Cost
+    ///
+    /// [`CurvatureDiagonal::passes`].
+    ///
+    /// # Errors
+    ///
+    /// As [`gauss_newton_diagonal`](Point::gauss_newton_diagonal); [`CurvatureError::Argument`] for no sample.
+    pub fn curvature_diagonal(
+        &self,
+        factors: &Factors,
+    ) -> Result<CurvatureDiagonal, CurvatureError> {
+        let factors = OutputFactors::of(self, factors)?;
         let pass = LayerPass::new(self, factors.examples())?;
         let mut diagonal = vec![0.0; self.dim()];
         let entries = self.layout().entries();
         let mut others: Vec<Range<usize>> = entries.iter().map(|e| e.range.clone()).collect();
+        let mut passes = 1;
         if pass.is_independent() {
+            passes += factors.columns();
             let moments = second_moments(&pass, &factors, None)?;
             for (entries, moments) in pass.entries().zip(&moments) {
                 entries.scatter(moments, &mut diagonal);
@@ -84,11 +118,17 @@ impl Point {
                 .map(|other| entries[other].range.clone())
                 .collect();
         }
+        if !others.is_empty() {
+            passes += factors.columns() * factors.examples();
+        }
         let found = exact(self, &factors, &others)?;
         for (range, found) in others.into_iter().zip(found) {
             diagonal[range].copy_from_slice(&found);
         }
-        Ok(from_f64(&diagonal, self.device(), self.dtype()))
+        Ok(CurvatureDiagonal {
+            values: from_f64(&diagonal, self.device(), self.dtype()),
+            passes,
+        })
     }
 
     /// An unbiased estimate of the diagonal of the Gauss-Newton matrix: the mean of (Jᵀ S ξ)∘² over random signs ξ.

@@ -10,6 +10,7 @@ mod pass;
 mod patches;
 mod product;
 mod rows;
+mod saved;
 mod spectrum;
 mod tensors;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use operator::KroneckerOperator;
 pub use options::{Damping, KfacOptions, Others, WeightSharing};
 pub(crate) use pass::LayerPass;
 pub(crate) use rows::RowOrders;
+pub use saved::SavedFactors;
 
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};

@@ -101,13 +101,13 @@ pub use fisher::{
     SampleCovariance,
 };
 pub use gauss_newton::GaussNewton;
-pub use gauss_newton_diagonal::GaussNewtonDiagonal;
+pub use gauss_newton_diagonal::{CurvatureDiagonal, GaussNewtonDiagonal};
 pub use gradient_statistics::GradientStatistics;
 pub use hessian::{Hessian, HvpMethod};
 pub use jacobian::Jacobian;
 pub use kfac::{
     Accumulation, Damping, EkFac, Kfac, KfacFactors, KfacOptions, KroneckerOperator, LayerFactors,
-    Others, WeightSharing,
+    Others, SavedFactors, WeightSharing,
 };
 pub use layout::{LayoutEntry, ParameterLayout};
 pub use matrix_functions::{DenseTrustRegionStep, Inertia};

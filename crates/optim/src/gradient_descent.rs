@@ -118,6 +118,7 @@ mod tests {
             losses,
             gradients,
             products,
+            ..Cost::default()
         };
         let theta = vector32(&[1.0, 1.0]);
         let rates = [

@@ -89,7 +89,7 @@ pub use line_search::{Armijo, Line, LineSearch};
 pub use method::{EndingKind, Method, Quantity, Step, StepEnding};
 pub use newton::{AdaptiveDamping, Damping, Newton};
 pub use newton_cg::{Forcing, NewtonCg};
-pub use oracle::{CountedHessian, Oracle};
+pub use oracle::{Counted, CountedGaussNewton, CountedHessian, Oracle};
 pub use rate_rule::{BarzilaiBorwein, PolyakTarget, RateRule};
 pub use run::{Batches, Budget, Ending, Limit, Observer, Progress, Row, Silent, Trajectory, run};
 pub use schedule::{Rates, Schedule};

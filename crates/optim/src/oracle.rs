@@ -1,12 +1,14 @@
+mod counted;
+mod curvature;
+mod ledger;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::prelude::*;
-use burn::tensor::DType;
-use ravine_curvature::{
-    CurvatureError, Definiteness, DenseSymmetric, Hessian, LinearOperator, ParameterLayout, Point,
-    dense,
-};
+use ravine_curvature::{DenseSymmetric, LinearOperator, ParameterLayout, Point, dense};
+
+pub use counted::{Counted, CountedGaussNewton, CountedHessian};
+use ledger::{Kind, Ledger};
 
 use crate::{Cost, OptimError};
 
@@ -32,28 +34,6 @@ struct Seen {
     point: Point,
     loss_paid: bool,
     gradient_paid: bool,
-}
-
-/// Counts that an oracle and the operators it gave away share.
-#[derive(Debug, Default)]
-struct Ledger {
-    losses: AtomicU64,
-    gradients: AtomicU64,
-    products: AtomicU64,
-}
-
-impl Ledger {
-    fn cost(&self) -> Cost {
-        Cost {
-            losses: self.losses.load(Ordering::Relaxed),
-            gradients: self.gradients.load(Ordering::Relaxed),
-            products: self.products.load(Ordering::Relaxed),
-        }
-    }
-}
-
-fn count(counter: &AtomicU64, amount: usize) {
-    counter.fetch_add(amount as u64, Ordering::Relaxed);
 }
 
 impl Oracle {
@@ -103,7 +83,7 @@ impl Oracle {
         let loss = seen.point.loss()?;
         let paid = std::mem::replace(&mut seen.loss_paid, true);
         if !paid {
-            count(&self.ledger.losses, 1);
+            self.ledger.count(Kind::Loss, 1);
         }
         Ok(loss)
     }
@@ -128,7 +108,7 @@ impl Oracle {
         seen.loss_paid = true;
         let paid = std::mem::replace(&mut seen.gradient_paid, true);
         if !paid {
-            count(&self.ledger.gradients, 1);
+            self.ledger.count(Kind::Gradient, 1);
         }
         Ok((loss, gradient))
     }
@@ -154,10 +134,7 @@ impl Oracle {
     /// [`OptimError::Dimension`], and whatever moving the point reports.
     pub fn hessian(&mut self, theta: &Tensor<1>) -> Result<CountedHessian, OptimError> {
         let hessian = self.expand(theta)?.point.hessian();
-        Ok(CountedHessian {
-            hessian,
-            ledger: Arc::clone(&self.ledger),
-        })
+        Ok(Counted::new(hessian, &self.ledger, Kind::Product, 1.0))
     }
 
     /// H v at `theta` on the current batch.
@@ -268,126 +245,5 @@ impl Seen {
     }
 }
 
-/// The Hessian of the oracle's batch at one θ; each vector it is applied to is one product on the oracle's bill.
-#[derive(Clone, Debug)]
-pub struct CountedHessian {
-    hessian: Hessian,
-    ledger: Arc<Ledger>,
-}
-
-impl LinearOperator for CountedHessian {
-    fn dim(&self) -> usize {
-        self.hessian.dim()
-    }
-
-    fn device(&self) -> Device {
-        self.hessian.device()
-    }
-
-    fn dtype(&self) -> DType {
-        self.hessian.dtype()
-    }
-
-    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
-        let product = self.hessian.apply(v)?;
-        count(&self.ledger.products, 1);
-        Ok(product)
-    }
-
-    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
-        let products = self.hessian.apply_block(vs)?;
-        count(&self.ledger.products, vs.dims()[0]);
-        Ok(products)
-    }
-
-    fn block_size(&self) -> usize {
-        self.hessian.block_size()
-    }
-
-    fn definiteness(&self) -> Definiteness {
-        self.hessian.definiteness()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_problems::{ToVec, quadratic, vector32};
-
-    fn cost(losses: u64, gradients: u64, products: u64) -> Cost {
-        Cost {
-            losses,
-            gradients,
-            products,
-        }
-    }
-
-    #[test]
-    fn answers_are_right_and_asked_twice_paid_once() {
-        let mut oracle = Oracle::new(quadratic(&[1.0, 4.0], &[0.0, 0.0]));
-        let theta = vector32(&[2.0, -1.0]);
-        assert_eq!(oracle.loss(&theta).unwrap(), 4.0);
-        assert_eq!(oracle.cost(), cost(1, 0, 0));
-        let (loss, gradient) = oracle.gradient(&theta).unwrap();
-        assert_eq!(loss, 4.0);
-        assert_eq!(gradient.to_vec_f32(), [2.0, -4.0]);
-        assert_eq!(oracle.cost(), cost(1, 1, 0));
-        oracle.loss(&theta).unwrap();
-        oracle.gradient(&theta).unwrap();
-        assert_eq!(oracle.cost(), cost(1, 1, 0));
-        let product = oracle.hvp(&theta, &vector32(&[1.0, 1.0])).unwrap();
-        assert_eq!(product.to_vec_f32(), [1.0, 4.0]);
-        assert_eq!(oracle.cost(), cost(1, 1, 1));
-    }
-
-    #[test]
-    fn a_gradient_brings_its_loss_and_survives_probes_elsewhere() {
-        let mut oracle = Oracle::new(quadratic(&[1.0, 4.0], &[0.0, 0.0]));
-        let theta = vector32(&[2.0, -1.0]);
-        oracle.gradient(&theta).unwrap();
-        for trial in 1..5 {
-            oracle.loss(&vector32(&[trial as f32, 0.0])).unwrap();
-        }
-        assert_eq!(oracle.cost(), cost(4, 1, 0));
-        oracle.loss(&theta).unwrap();
-        oracle.gradient(&theta).unwrap();
-        oracle.gradient(&vector32(&[4.0, 0.0])).unwrap();
-        oracle.loss(&vector32(&[4.0, 0.0])).unwrap();
-        assert_eq!(oracle.cost(), cost(4, 2, 0));
-    }
-
-    #[test]
-    fn a_block_counts_its_rows_and_a_dense_hessian_its_dimension() {
-        let mut oracle = Oracle::new(quadratic(&[1.0, 4.0, 9.0], &[0.0; 3]));
-        let theta = vector32(&[1.0, 1.0, 1.0]);
-        let block = Tensor::<2>::ones([2, 3], &Device::flex());
-        oracle.hessian(&theta).unwrap().apply_block(&block).unwrap();
-        assert_eq!(oracle.cost(), cost(0, 0, 2));
-        oracle.dense_hessian(&theta).unwrap();
-        assert_eq!(oracle.cost(), cost(0, 0, 5));
-    }
-
-    #[test]
-    fn a_new_batch_forgets_and_a_monitor_does_not_pay() {
-        let mut oracle = Oracle::new(quadratic(&[1.0], &[0.0]));
-        let theta = vector32(&[2.0]);
-        oracle.point(&theta).unwrap().gradient().unwrap();
-        assert_eq!(oracle.cost(), cost(0, 0, 0));
-        assert_eq!(oracle.gradient(&theta).unwrap().0, 2.0);
-        oracle.set_batch(quadratic(&[3.0], &[0.0]));
-        assert_eq!(oracle.gradient(&theta).unwrap().0, 6.0);
-        assert_eq!(oracle.cost(), cost(0, 2, 0));
-    }
-
-    #[test]
-    fn a_theta_of_another_length_is_an_error() {
-        let mut oracle = Oracle::new(quadratic(&[1.0, 2.0], &[0.0, 0.0]));
-        assert!(matches!(
-            oracle.loss(&vector32(&[1.0])),
-            Err(OptimError::Dimension {
-                expected: 2,
-                found: 1
-            })
-        ));
-    }
-}
+mod tests;

@@ -136,3 +136,27 @@ impl<const D: usize> ToVec for Tensor<D> {
         self.into_data_as::<f32>().try_into_vec().unwrap()
     }
 }
+
+/// ½/N ‖X W + 1 bᵀ − Y‖² of one linear layer from 3 to 2 on 6 examples, evaluated in f64.
+pub(crate) fn least_squares() -> Point {
+    use burn::nn::Linear;
+    let device = Device::flex();
+    let number = |i: usize| ((i * 37 + 11) % 23) as f32 / 8.0 - 1.375;
+    let numbers =
+        |from: usize, count: usize| -> Vec<f32> { (from..from + count).map(number).collect() };
+    let matrix = |from: usize, rows: usize, columns: usize| {
+        Tensor::<1>::from_data(numbers(from, rows * columns).as_slice(), &device)
+            .reshape([rows, columns])
+    };
+    let model = Linear {
+        weight: Param::from_tensor(matrix(0, 3, 2)),
+        bias: Some(Param::from_tensor(vector32(&[0.5, -0.25]))),
+    };
+    let objective = Objective::new(
+        |model: &Linear, (x, _): &(Tensor<2>, Tensor<2>)| model.forward(x.clone()),
+        |outputs, (_, y)| (outputs - y.clone()).powi_scalar(2).sum() * (0.5 / 6.0),
+    )
+    .precision(Precision::F64);
+    let batch = (matrix(5, 6, 3), matrix(17, 6, 2));
+    objective.at(&model, &batch).unwrap()
+}

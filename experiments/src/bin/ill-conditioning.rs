@@ -399,6 +399,8 @@ const QUADRATIC_WEIGHTS: CostWeights = CostWeights {
     loss: 1.0,
     gradient: 1.0,
     product: 1.0,
+    gauss_newton_product: 1.0,
+    factor_pass: 1.0,
 };
 
 // ---- the whole data ----

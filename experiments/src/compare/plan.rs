@@ -72,8 +72,27 @@ pub struct Costs {
     pub loss: f64,
     /// Gradients per product.
     pub product: f64,
+    /// Gradients per product with the Gauss-Newton matrix.
+    #[serde(default = "unmeasured::gauss_newton_product")]
+    pub gauss_newton_product: f64,
+    /// Gradients per pass for Kronecker factors.
+    #[serde(default = "unmeasured::factor_pass")]
+    pub factor_pass: f64,
     /// Seconds per step of gradient descent.
     pub gradient_seconds: f64,
+}
+
+/// What records from before these evaluations were counted are read with.
+mod unmeasured {
+    use ravine_optim::CostWeights;
+
+    pub(super) fn gauss_newton_product() -> f64 {
+        CostWeights::default().gauss_newton_product
+    }
+
+    pub(super) fn factor_pass() -> f64 {
+        CostWeights::default().factor_pass
+    }
 }
 
 impl Costs {
@@ -96,6 +115,8 @@ impl Costs {
         Ok(Self {
             loss: weights.loss,
             product: weights.product,
+            gauss_newton_product: weights.gauss_newton_product,
+            factor_pass: weights.factor_pass,
             gradient_seconds: descent.seconds / rounds as f64,
         })
     }
@@ -106,6 +127,8 @@ impl Costs {
             loss: self.loss,
             gradient: 1.0,
             product: self.product,
+            gauss_newton_product: self.gauss_newton_product,
+            factor_pass: self.factor_pass,
         }
     }
 }

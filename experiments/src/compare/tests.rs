@@ -78,6 +78,8 @@ fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     let fixed = Costs {
         loss: 0.4,
         product: 2.5,
+        gauss_newton_product: 4.0 / 3.0,
+        factor_pass: 2.0 / 3.0,
         gradient_seconds: 1e-3,
     };
     let mut frozen = config.clone();

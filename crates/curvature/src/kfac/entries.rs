@@ -3,9 +3,10 @@
 use crate::layout::ParameterLayout;
 use faer::Mat;
 use ravine_graph::Layer;
+use serde::{Deserialize, Serialize};
 
 /// The weight and bias of one group of a layer as a matrix `[inputs, outputs]` of entries of the flat vector; a bias is the last row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entries {
     pub(super) weight: usize,
     pub(super) bias: Option<usize>,

@@ -71,7 +71,8 @@ pub struct KfacFactors {
     pub(super) space: Space,
     pub(super) pairs: Vec<Pair>,
     pub(super) others: Vec<Vec<f64>>,
-    examples: f64,
+    pub(super) examples: f64,
+    pub(super) passes: usize,
 }
 
 /// The factors of a layer, or of a group of a grouped convolution.
@@ -139,6 +140,7 @@ impl KfacFactors {
             mirror(&mut pair.b);
         }
         let space = space(pass, point);
+        let passes = 1 + factors.columns() + passes_of_others(factors, &space, options.others);
         let others = others(point, factors, &space, options.others)?;
         Ok(Self {
             layout: point.layout().clone(),
@@ -146,6 +148,7 @@ impl KfacFactors {
             pairs,
             others,
             examples: factors.examples() as f64,
+            passes,
         })
     }
 
@@ -170,7 +173,14 @@ impl KfacFactors {
         }
         blend_all(&mut self.others, &new.others, of_gradients);
         self.examples += new.examples;
+        self.passes += new.passes;
         Ok(())
+    }
+
+    /// Passes over a batch that made them: one forward for the activations, one backward for each vector u, and those for the
+    /// diagonals of parameters that belong to no layer.
+    pub fn passes(&self) -> usize {
+        self.passes
     }
 
     /// The factors of all blocks: one for each layer, or each group of a grouped convolution.
@@ -243,6 +253,16 @@ pub(super) fn others(
         Others::Diagonal { samples, seed } => {
             diagonal_of(point, factors, &space.others, samples, seed)
         }
+    }
+}
+
+/// Backward passes that [`others`] takes.
+fn passes_of_others(factors: &OutputFactors, space: &Space, others: Others) -> usize {
+    match others {
+        Others::Diagonal { samples, .. } if !space.others.is_empty() => {
+            samples.min(factors.columns() * factors.examples())
+        }
+        _ => 0,
     }
 }
 

@@ -9,6 +9,7 @@ fn cost(losses: u64, gradients: u64, products: u64) -> Cost {
         losses,
         gradients,
         products,
+        ..Cost::default()
     }
 }
 

@@ -43,7 +43,8 @@ fn a_quadratic_takes_one_step_and_a_product_for_each_eigenvalue() {
         Cost {
             losses: 1,
             gradients: 1,
-            products: 3
+            products: 3,
+            ..Cost::default()
         }
     );
     assert_eq!(step.learning_rate, Some(1.0));

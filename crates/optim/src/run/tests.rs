@@ -32,6 +32,7 @@ fn rows_tell_the_story() {
         losses: 0,
         gradients: n,
         products: n,
+        ..Cost::default()
     };
     assert_eq!(run.rows[2].cost, cost(3));
     assert_eq!(run.rows[2].gradient_equivalents, 9.0);
@@ -58,7 +59,8 @@ fn a_target_is_reached_before_a_step_is_wasted() {
         Cost {
             losses: 0,
             gradients: 1,
-            products: 2
+            products: 2,
+            ..Cost::default()
         }
     );
 }
@@ -70,6 +72,7 @@ fn the_cost_limit_counts_by_its_weights() {
         loss: 0.5,
         gradient: 1.0,
         product: 3.0,
+        ..CostWeights::default()
     };
     let rate = LearningRate::from(0.1).capped(CurvatureCap::default());
     let budget = Budget::gradient_equivalents(8.0, weights);

@@ -1,0 +1,107 @@
+//! Kronecker factors at rest.
+
+use std::ops::Range;
+
+use super::KfacFactors;
+use super::entries::Entries;
+use super::factors::Pair;
+use super::operator::Space;
+use crate::error::{CurvatureError, check_dimension};
+use crate::point::Point;
+use faer::Mat;
+use serde::{Deserialize, Serialize};
+
+/// The numbers of [`KfacFactors`] with their places among the parameters, to be kept in a file: bitwise those that were saved.
+///
+/// # Shapes
+///
+/// One pair of matrices for each layer (or group of a grouped convolution), column by column.
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::prelude::*;
+/// use ravine_curvature::{KfacFactors, KfacOptions, Objective};
+///
+/// let device = Device::flex();
+/// let model = LinearConfig::new(3, 2).init(&device);
+/// let objective = Objective::new(
+///     |model: &Linear, (x, _): &(Tensor<2>, Tensor<2>)| model.forward(x.clone()),
+///     |outputs, (_, y)| (outputs - y.clone()).powi_scalar(2).mean(),
+/// );
+/// let batch = (Tensor::<2>::ones([5, 3], &device), Tensor::<2>::zeros([5, 2], &device));
+/// let point = objective.at(&model, &batch)?;
+/// let factors = KfacFactors::at(&point, &KfacOptions::default())?;
+/// let again = factors.save().on(&point)?;
+/// let [a, b] = [&factors, &again].map(|f| f.layers().next().expect("one layer").activations.clone());
+/// assert_eq!(a, b);
+/// # Ok::<(), ravine_curvature::CurvatureError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedFactors {
+    dim: usize,
+    entries: Vec<Entries>,
+    other_ranges: Vec<Range<usize>>,
+    /// A and B of each block.
+    pairs: Vec<[Vec<f64>; 2]>,
+    others: Vec<Vec<f64>>,
+    examples: f64,
+    passes: usize,
+}
+
+impl KfacFactors {
+    /// Their numbers.
+    pub fn save(&self) -> SavedFactors {
+        let numbers = |matrix: &Mat<f64>| -> Vec<f64> {
+            matrix.col_iter().flat_map(|c| c.iter().copied()).collect()
+        };
+        SavedFactors {
+            dim: self.space.dim,
+            entries: self.space.entries.to_vec(),
+            other_ranges: self.space.others.to_vec(),
+            pairs: (self.pairs.iter())
+                .map(|pair| [numbers(&pair.a), numbers(&pair.b)])
+                .collect(),
+            others: self.others.clone(),
+            examples: self.examples,
+            passes: self.passes,
+        }
+    }
+}
+
+impl SavedFactors {
+    /// The factors for the model, the device and the dtype of a point.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Dimension`] for a model of another size, or for matrices that do not have the sizes of their layers.
+    pub fn on(&self, point: &Point) -> Result<KfacFactors, CurvatureError> {
+        check_dimension("saved Kronecker factors", self.dim, point.dim())?;
+        let blocks = self.entries.iter().zip(&self.pairs);
+        let pairs = blocks.map(|(entries, [a, b])| {
+            Ok(Pair {
+                a: square(a, entries.inputs)?,
+                b: square(b, entries.outputs)?,
+            })
+        });
+        Ok(KfacFactors {
+            layout: point.layout().clone(),
+            space: Space {
+                dim: self.dim,
+                device: point.device().clone(),
+                dtype: point.dtype(),
+                entries: self.entries.clone().into(),
+                others: self.other_ranges.clone().into(),
+            },
+            pairs: pairs.collect::<Result<_, CurvatureError>>()?,
+            others: self.others.clone(),
+            examples: self.examples,
+            passes: self.passes,
+        })
+    }
+}
+
+fn square(numbers: &[f64], size: usize) -> Result<Mat<f64>, CurvatureError> {
+    check_dimension("a saved Kronecker factor", numbers.len(), size * size)?;
+    Ok(Mat::from_fn(size, size, |i, j| numbers[j * size + i]))
+}
