@@ -12,3 +12,4 @@ mod reference;
 mod spectra;
 mod support;
 mod symmetry;
+mod trajectories;
