@@ -193,6 +193,10 @@ impl TrustRegion {
 }
 
 /// What an iterative solve left; nothing to try when its first product was not finite.
+#[expect(
+    clippy::result_large_err,
+    reason = "one is made per step, next to whole vectors"
+)]
 fn iterative(start: &Start<'_>, solved: TrustRegionStep) -> Result<Solution, StepEnding> {
     let (iterations, norm) = (solved.iterations, solved.norm);
     if matches!(solved.ending, TrustRegionEnding::NonFinite) && norm == 0.0 {

@@ -34,6 +34,10 @@ pub(super) fn minimiser(values: &[f64], slopes: &[f64], sigma: f64) -> Vec<f64> 
     let beyond = |value: f64| pull / ((0.25 * value * value + pull).sqrt() + 0.5 * value.abs());
     let mut low = (beyond(highest) + (-highest).max(0.0) - shift).max(0.0);
     let mut high = beyond(lowest).max(low) * (1.0 + 4.0 * f64::EPSILON);
+    // |yᵢ| ≤ ‖y‖ = ν/σ: near the hard case the root is tiny, and this keeps the search to its order
+    for (gap, c) in gaps.iter().zip(slopes) {
+        low = low.max(sigma * c.abs() / (shift + high) - gap);
+    }
     let mut mu = high;
     for _ in 0..200 {
         let y = at(mu);
@@ -69,7 +73,7 @@ fn quotient(a: f64, b: f64) -> f64 {
 /// The middle, by ratio where the two are far apart.
 fn between(low: f64, high: f64) -> f64 {
     match low > 0.0 && high > 4.0 * low {
-        true => (low * high).sqrt(),
+        true => low.sqrt() * high.sqrt(),
         false => 0.5 * (low + high),
     }
 }

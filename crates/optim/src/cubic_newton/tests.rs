@@ -6,10 +6,11 @@ use crate::test_problems::{
 use crate::{Budget, Cost, Ending, Silent, run};
 use ravine_curvature::vector;
 
-/// Algorithm 2.1 with a minimiser of the plane's model: g, H, σ to s.
-fn by_hand(
-    solve: fn([f64; 2], [[f64; 2]; 2], f64) -> [f64; 2],
-) -> Box<dyn FnMut([f64; 2]) -> [f64; 2]> {
+/// g, H, σ to s.
+type Subproblem = fn([f64; 2], [[f64; 2]; 2], f64) -> [f64; 2];
+
+/// Algorithm 2.1 with a minimiser of the plane's model.
+fn by_hand(solve: Subproblem) -> Box<dyn FnMut([f64; 2]) -> [f64; 2]> {
     let mut sigma = 1.0_f64;
     Box::new(move |at| {
         let here = rosenbrock_by_hand(at);

@@ -7,6 +7,10 @@ use crate::method::along;
 use crate::{Armijo, Line, LineSearch, OptimError, Oracle};
 
 /// What a search found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made per step, next to whole vectors"
+)]
 pub(super) enum Found {
     Step {
         theta: Tensor<1>,

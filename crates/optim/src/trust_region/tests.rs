@@ -5,10 +5,11 @@ use crate::test_problems::{
 };
 use crate::{Budget, Cost, Ending, Silent, run};
 
-/// Nocedal and Wright's Algorithm 4.1 with a subproblem of the plane: f, g, H, Δ to s.
-fn by_hand(
-    solve: fn([f64; 2], [[f64; 2]; 2], f64) -> [f64; 2],
-) -> Box<dyn FnMut([f64; 2]) -> [f64; 2]> {
+/// g, H, Δ to s.
+type Subproblem = fn([f64; 2], [[f64; 2]; 2], f64) -> [f64; 2];
+
+/// Nocedal and Wright's Algorithm 4.1 with a subproblem of the plane.
+fn by_hand(solve: Subproblem) -> Box<dyn FnMut([f64; 2]) -> [f64; 2]> {
     let mut radius = 1.0_f64;
     Box::new(move |at| {
         let here = rosenbrock_by_hand(at);
