@@ -18,6 +18,10 @@
 //! | … with [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
 //! | [`Newton`] | 1 gradient, dim products | small models; undamped, fixed or adaptive [`Damping`] |
 //! | [`NewtonCg`] | 1 gradient, 1 product an iteration | large models; negative curvature is found and reported |
+//! | [`SaddleFreeNewton`] | 1 gradient, dim or k products | −\|H\|⁻¹g: saddles repel it |
+//! | [`TrustRegion`] | 1 gradient, 1 loss, 1 product an iteration | a radius that follows how well the model foretells the loss |
+//! | [`CubicNewton`] | 1 gradient, 1 loss, 1 product an iteration | the same with a cubic term in place of a radius |
+//! | [`NewtonMr`] | 1 product an iteration, 1 gradient a trial | singular and indefinite Hessians, by the norm of the gradient or the loss |
 //! | [`BurnOptimizer`] | 1 gradient | momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon |
 //! | [`BurnLbfgs`] | 1 gradient an evaluation | L-BFGS of Burn |
 //!
@@ -55,10 +59,12 @@
 //! ```
 
 mod cost;
+mod cubic_newton;
 mod descent;
 mod direction;
 mod error;
 mod from_burn;
+mod gain;
 mod gradient_descent;
 mod krylov;
 mod learning_rate;
@@ -66,17 +72,24 @@ mod line_search;
 mod method;
 mod newton;
 mod newton_cg;
+mod newton_mr;
 mod oracle;
 mod pace;
+mod quadratic_model;
 mod rate_rule;
 mod run;
+mod saddle_free;
 mod schedule;
+#[cfg(test)]
+mod second_order_tests;
 mod state;
 mod strong_wolfe;
 #[cfg(test)]
 mod test_problems;
+mod trust_region;
 
 pub use cost::{Cost, CostWeights};
+pub use cubic_newton::{CubicNewton, CubicStop, CubicSubproblem, CubicWeight};
 pub use descent::Descent;
 pub use direction::{
     Chebyshev, Direction, Gradient, Heading, HeavyBall, Lbfgs, Nesterov, NonlinearCg, Place,
@@ -89,9 +102,12 @@ pub use line_search::{Armijo, Line, LineSearch};
 pub use method::{EndingKind, Method, Quantity, Step, StepEnding};
 pub use newton::{AdaptiveDamping, Damping, Newton};
 pub use newton_cg::{Forcing, NewtonCg};
+pub use newton_mr::{Merit, NewtonMr};
 pub use oracle::{Counted, CountedGaussNewton, CountedHessian, Oracle};
 pub use rate_rule::{BarzilaiBorwein, PolyakTarget, RateRule};
 pub use run::{Batches, Budget, Ending, Limit, Observer, Progress, Row, Silent, Trajectory, run};
+pub use saddle_free::{SaddleFreeNewton, Spectrum};
 pub use schedule::{Rates, Schedule};
 pub use state::{Held, MethodState};
 pub use strong_wolfe::StrongWolfe;
+pub use trust_region::{RadiusRule, RegionSubproblem, TrustRegion};

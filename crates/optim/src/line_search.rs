@@ -115,7 +115,7 @@ impl Armijo {
         })
     }
 
-    fn check(&self) -> Result<(), OptimError> {
+    pub(crate) fn check(&self) -> Result<(), OptimError> {
         let inside = |value: f64| value > 0.0 && value < 1.0;
         let c = self.sufficient_decrease;
         in_range("sufficient_decrease", c, "between 0 and 1", inside(c))?;

@@ -112,6 +112,11 @@ pub enum StepEnding {
         /// gᵀd of the direction; not negative when it does not point downhill.
         slope: f64,
     },
+    /// The loss did not follow the method's model; θ stays, and the next step tries less: a smaller radius, a heavier weight.
+    Rejected {
+        /// ρ = measured change / promised change; −∞ when the loss there is not finite.
+        gain: f64,
+    },
     /// The matrix of the Newton equations is singular to working precision; θ stays.
     Singular {
         /// Smallest over largest absolute pivot.
@@ -149,10 +154,16 @@ impl StepEnding {
         match self {
             Self::Accepted | Self::NegativeCurvature { .. } | Self::SolverStopped { .. } => true,
             Self::NoDecrease { .. }
+            | Self::Rejected { .. }
             | Self::Singular { .. }
             | Self::Stationary
             | Self::NonFinite { .. } => false,
         }
+    }
+
+    /// Whether another step from the same θ on the same data would do the same: nothing moved, and the method learned nothing.
+    pub fn repeats(&self) -> bool {
+        !self.moved() && !matches!(self, Self::Rejected { .. })
     }
 
     /// The ending without its data, for rows of a table.
@@ -162,6 +173,7 @@ impl StepEnding {
             Self::NegativeCurvature { .. } => EndingKind::NegativeCurvature,
             Self::SolverStopped { .. } => EndingKind::SolverStopped,
             Self::NoDecrease { .. } => EndingKind::NoDecrease,
+            Self::Rejected { .. } => EndingKind::Rejected,
             Self::Singular { .. } => EndingKind::Singular,
             Self::Stationary => EndingKind::Stationary,
             Self::NonFinite { .. } => EndingKind::NonFinite,
@@ -182,6 +194,8 @@ pub enum EndingKind {
     SolverStopped,
     /// See [`StepEnding::NoDecrease`].
     NoDecrease,
+    /// See [`StepEnding::Rejected`].
+    Rejected,
     /// See [`StepEnding::Singular`].
     Singular,
     /// See [`StepEnding::Stationary`].
@@ -306,6 +320,9 @@ mod tests {
         ];
         assert!(moved.iter().all(StepEnding::moved));
         assert!(!stayed.iter().any(StepEnding::moved));
+        assert!(stayed.iter().all(StepEnding::repeats));
+        let rejected = StepEnding::Rejected { gain: -2.0 };
+        assert!(!rejected.moved() && !rejected.repeats());
         assert_eq!(
             serde_json::to_string(&stayed[1].kind()).unwrap(),
             "\"no-decrease\""

@@ -5,7 +5,7 @@ mod forcing;
 use burn::prelude::*;
 use ravine_curvature::{CgEnding, CgOptions, CgResult, conjugate_gradient, vector};
 
-use forcing::Forced;
+pub(crate) use forcing::Forced;
 pub use forcing::Forcing;
 
 use crate::error::in_range;

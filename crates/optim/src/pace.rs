@@ -238,8 +238,9 @@ impl Pace {
                 vector::from_f64(&random, &start.gradient.device(), start.gradient.dtype())
             }
         };
-        let krylov = Krylov::from(&oracle.hessian(start.theta)?, &from, cap.iterations)?;
-        let (lambda, vector, residual) = krylov.pair(krylov.basis.len() - 1);
+        let hessian = oracle.hessian(start.theta)?;
+        let krylov = Krylov::from(&hessian, &from, cap.iterations)?;
+        let (lambda, vector, residual) = krylov.highest()?;
         tracing::debug!(lambda, residual, "sharpness");
         self.memory.sharpness = Some(Sharpness {
             vector: Held::new(vector),

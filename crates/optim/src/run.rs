@@ -217,9 +217,9 @@ impl Loop<'_> {
         Some(Ending::BudgetSpent { step, limit })
     }
 
-    /// On the whole data a step that does not move would not move the next time either.
+    /// On the whole data a step that does not move would not move the next time either, unless the method learned from it.
     fn stalled(&self, taken: &Step, step: usize) -> Option<Ending> {
-        let stalls = self.batches.are_fixed() && !taken.ending.moved();
+        let stalls = self.batches.are_fixed() && taken.ending.repeats();
         stalls.then(|| Ending::Stalled {
             step,
             ending: taken.ending.kind(),

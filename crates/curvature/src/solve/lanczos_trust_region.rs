@@ -126,6 +126,7 @@ pub fn lanczos_trust_region_observed(
         residual_norms: krylov.residual_norms.clone(),
         iterations: alpha.len(),
         applications: operand.applications,
+        downward: None,
         ending,
     })
 }

@@ -53,6 +53,8 @@ pub struct TrustRegionStep {
     pub iterations: usize,
     /// Operator applications.
     pub applications: usize,
+    /// p with pᵀHp ≤ 0, flat, not normalised, where the ending is [`TrustRegionEnding::NegativeCurvature`].
+    pub downward: Option<Tensor<1>>,
     /// Where and why it stopped.
     pub ending: TrustRegionEnding,
 }
@@ -117,6 +119,7 @@ pub enum TrustRegionEnding {
 /// let step = steihaug(&saddle, &tensor(&[0.0, 1.0]), 3.0, &SteihaugOptions::default())?;
 /// assert_eq!(step.ending, TrustRegionEnding::NegativeCurvature { rayleigh: -2.0 });
 /// assert_eq!((step.norm, step.predicted_decrease), (3.0, 3.0 + 9.0));
+/// assert_eq!(vector::to_f64(&step.downward.unwrap()), [0.0, -1.0]);
 /// # Ok::<(), ravine_curvature::CurvatureError>(())
 /// ```
 pub fn steihaug(
@@ -148,6 +151,8 @@ pub fn steihaug_observed(
     let gradient = operand.read("the gradient", gradient)?;
     let mut path = Path::new(operand, gradient, radius);
     let ending = path.follow(options, observer)?;
+    let downward = matches!(ending, TrustRegionEnding::NegativeCurvature { .. })
+        .then(|| path.operand.tensor(&path.direction));
     Ok(TrustRegionStep {
         step: path.operand.tensor(&path.step),
         norm: path.ss.max(0.0).sqrt(),
@@ -156,6 +161,7 @@ pub fn steihaug_observed(
         iterations: path.residual_norms.len() - 1,
         residual_norms: path.residual_norms,
         applications: path.operand.applications,
+        downward,
         ending,
     })
 }

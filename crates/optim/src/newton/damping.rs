@@ -68,7 +68,7 @@ impl Damping {
         Self::Adaptive(AdaptiveDamping::default())
     }
 
-    pub(super) fn check(&self) -> Result<(), OptimError> {
+    pub(crate) fn check(&self) -> Result<(), OptimError> {
         match self {
             Self::None => Ok(()),
             Self::Fixed { lambda } => in_range(
@@ -84,7 +84,7 @@ impl Damping {
 
 impl AdaptiveDamping {
     /// λ after a step that was taken with a gain ratio of `gain`.
-    pub(super) fn after(&self, lambda: f64, gain: f64) -> f64 {
+    pub(crate) fn after(&self, lambda: f64, gain: f64) -> f64 {
         match gain {
             _ if gain < 0.25 => (lambda * self.increase).min(self.maximum),
             _ if gain > 0.75 => (lambda * self.decrease).max(self.minimum),

@@ -34,7 +34,7 @@ pub enum Forcing {
 }
 
 impl Forcing {
-    pub(super) fn check(&self) -> Result<(), OptimError> {
+    pub(crate) fn check(&self) -> Result<(), OptimError> {
         match *self {
             Self::SquareRoot | Self::Linear => Ok(()),
             Self::Constant { eta } => {
@@ -50,7 +50,7 @@ impl Forcing {
     }
 
     /// η of a step.
-    pub(super) fn eta(&self, gradient_norm: f64, last: Option<Forced>) -> f64 {
+    pub(crate) fn eta(&self, gradient_norm: f64, last: Option<Forced>) -> f64 {
         match *self {
             Self::SquareRoot => gradient_norm.sqrt().min(0.5),
             Self::Linear => gradient_norm.min(0.5),
@@ -70,9 +70,9 @@ impl Forcing {
 
 /// What the last step was forced to.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Forced {
-    pub(super) gradient_norm: f64,
-    pub(super) eta: f64,
+pub(crate) struct Forced {
+    pub(crate) gradient_norm: f64,
+    pub(crate) eta: f64,
 }
 
 #[cfg(test)]

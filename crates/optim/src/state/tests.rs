@@ -1,9 +1,10 @@
 use super::*;
 use crate::test_problems::{ToVec, quadratic, rosenbrock, vector32};
 use crate::{
-    BarzilaiBorwein, BurnLbfgs, BurnOptimizer, Chebyshev, Damping, Descent, Forcing,
-    GradientDescent, HeavyBall, Lbfgs, LearningRate, Method, Nesterov, Newton, NewtonCg,
-    NonlinearCg, Nonmonotone, Oracle, PolyakTarget, RateRule, Schedule, SharpnessCap, StrongWolfe,
+    BarzilaiBorwein, BurnLbfgs, BurnOptimizer, Chebyshev, CubicNewton, CubicSubproblem, Damping,
+    Descent, Forcing, GradientDescent, HeavyBall, Lbfgs, LearningRate, Merit, Method, Nesterov,
+    Newton, NewtonCg, NewtonMr, NonlinearCg, Nonmonotone, Oracle, PolyakTarget, RateRule,
+    RegionSubproblem, SaddleFreeNewton, Schedule, SharpnessCap, Spectrum, StrongWolfe, TrustRegion,
 };
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, LineSearchFn, SgdConfig};
@@ -54,6 +55,10 @@ fn methods() -> Vec<Box<dyn Method>> {
         threshold: 0.1,
         minimum: 1e-6,
     };
+    let walker = Forcing::EisenstatWalker {
+        gamma: 0.9,
+        alpha: 1.6,
+    };
     let secant = RateRule::BarzilaiBorwein {
         variant: BarzilaiBorwein::Short,
         minimum: 1e-6,
@@ -98,10 +103,15 @@ fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Descent::new(NonlinearCg::new(), wolfe)),
         Box::new(Descent::new(Lbfgs::new(3), wolfe)),
         Box::new(Newton::new(Damping::adaptive())),
-        Box::new(NewtonCg::new().forcing(Forcing::EisenstatWalker {
-            gamma: 0.9,
-            alpha: 1.6,
-        })),
+        Box::new(NewtonCg::new().forcing(walker)),
+        Box::new(SaddleFreeNewton::new(Spectrum::Dense)),
+        Box::new(SaddleFreeNewton::default()),
+        Box::new(TrustRegion::default().forcing(walker)),
+        Box::new(TrustRegion::new(RegionSubproblem::Dense)),
+        Box::new(CubicNewton::default()),
+        Box::new(CubicNewton::new(CubicSubproblem::Dense)),
+        Box::new(NewtonMr::new(Merit::GradientNorm).forcing(walker)),
+        Box::new(NewtonMr::new(Merit::Loss).forcing(walker)),
         Box::new(BurnOptimizer::new(
             "adam",
             AdamConfig::new().init(),
