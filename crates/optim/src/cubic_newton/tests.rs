@@ -132,6 +132,7 @@ fn costs_and_the_promise_of_a_cubic() {
             losses: 1,
             gradients: 1,
             products,
+            ..Cost::default()
         };
         assert_eq!(step.cost, expected, "{subproblem:?}");
         // The loss is its own quadratic model: it falls short of the promise by the cubic term.

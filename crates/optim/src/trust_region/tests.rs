@@ -161,6 +161,7 @@ fn costs_and_promises_on_a_quadratic() {
             losses: 1,
             gradients: 1,
             products,
+            ..Cost::default()
         };
         assert_eq!(step.cost, expected, "{subproblem:?}");
         let measured = oracle.loss(&step.theta).unwrap() - step.loss_before;
