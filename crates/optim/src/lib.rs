@@ -18,6 +18,11 @@
 //! | … with [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
 //! | [`Newton`] | 1 gradient, dim products | small models; undamped, fixed or adaptive [`Damping`] |
 //! | [`NewtonCg`] | 1 gradient, 1 product an iteration | large models; negative curvature is found and reported |
+//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the same of Burn with warm-up, caps, rules and searches |
+//! | … with [`AdaHessian`] | + 1 product, or fewer | Adam with a random estimate of the Hessian's diagonal |
+//! | … with [`SophiaH`], [`SophiaG`] | + 1 product, or 1 gradient, in every tenth | clipped steps over averaged curvatures |
+//! | … with [`Shampoo`] | 1 gradient | a preconditioner for each dimension of each parameter |
+//! | … with [`Soap`] | 1 gradient | Adam in the eigenbasis of Shampoo |
 //! | [`BurnOptimizer`] | 1 gradient | momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon |
 //! | [`BurnLbfgs`] | 1 gradient an evaluation | L-BFGS of Burn |
 //!
@@ -79,10 +84,12 @@ mod test_problems;
 pub use cost::{Cost, CostWeights};
 pub use descent::Descent;
 pub use direction::{
-    Chebyshev, Direction, Gradient, Heading, HeavyBall, Lbfgs, Nesterov, NonlinearCg, Place,
+    AdaHessian, Averaged, Chebyshev, Direction, Gradient, Grafting, Heading, HeavyBall,
+    HutchinsonProbes, Lbfgs, Nesterov, NonlinearCg, Normalisation, Oversized, Place, SampledLabels,
+    Shampoo, Soap, SophiaG, SophiaH, SpatialAveraging, Statistics, Vectors,
 };
 pub use error::OptimError;
-pub use from_burn::{BurnLbfgs, BurnOptimizer, ParameterInfo};
+pub use from_burn::{BurnDirection, BurnLbfgs, BurnOptimizer, ParameterInfo};
 pub use gradient_descent::{GradientDescent, Sgd};
 pub use learning_rate::{CurvatureCap, LearningRate, Nonmonotone, Search, SharpnessCap};
 pub use line_search::{Armijo, Line, LineSearch};

@@ -91,6 +91,8 @@ pub struct Step {
 pub enum StepEnding {
     /// The step was taken as the method intends.
     Accepted,
+    /// The method made itself ready and takes its first step the next time; θ stays.
+    Prepared,
     /// The loss curves downwards along a direction that the method met; the step was taken as its documentation says.
     NegativeCurvature {
         /// vᵀHv / vᵀv of that direction, not positive.
@@ -148,7 +150,8 @@ impl StepEnding {
     pub fn moved(&self) -> bool {
         match self {
             Self::Accepted | Self::NegativeCurvature { .. } | Self::SolverStopped { .. } => true,
-            Self::NoDecrease { .. }
+            Self::Prepared
+            | Self::NoDecrease { .. }
             | Self::Singular { .. }
             | Self::Stationary
             | Self::NonFinite { .. } => false,
@@ -159,6 +162,7 @@ impl StepEnding {
     pub fn kind(&self) -> EndingKind {
         match self {
             Self::Accepted => EndingKind::Accepted,
+            Self::Prepared => EndingKind::Prepared,
             Self::NegativeCurvature { .. } => EndingKind::NegativeCurvature,
             Self::SolverStopped { .. } => EndingKind::SolverStopped,
             Self::NoDecrease { .. } => EndingKind::NoDecrease,
@@ -176,6 +180,8 @@ impl StepEnding {
 pub enum EndingKind {
     /// See [`StepEnding::Accepted`].
     Accepted,
+    /// See [`StepEnding::Prepared`].
+    Prepared,
     /// See [`StepEnding::NegativeCurvature`].
     NegativeCurvature,
     /// See [`StepEnding::SolverStopped`].
@@ -294,6 +300,7 @@ mod tests {
             },
         ];
         let stayed = [
+            StepEnding::Prepared,
             StepEnding::Stationary,
             StepEnding::NoDecrease {
                 trials: 2,
@@ -307,7 +314,7 @@ mod tests {
         assert!(moved.iter().all(StepEnding::moved));
         assert!(!stayed.iter().any(StepEnding::moved));
         assert_eq!(
-            serde_json::to_string(&stayed[1].kind()).unwrap(),
+            serde_json::to_string(&stayed[2].kind()).unwrap(),
             "\"no-decrease\""
         );
     }

@@ -1,3 +1,5 @@
+mod sampled_labels;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

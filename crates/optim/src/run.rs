@@ -217,9 +217,10 @@ impl Loop<'_> {
         Some(Ending::BudgetSpent { step, limit })
     }
 
-    /// On the whole data a step that does not move would not move the next time either.
+    /// On the whole data a step that does not move would not move the next time either, unless it was there to prepare the next.
     fn stalled(&self, taken: &Step, step: usize) -> Option<Ending> {
-        let stalls = self.batches.are_fixed() && !taken.ending.moved();
+        let stays = !taken.ending.moved() && !matches!(taken.ending, StepEnding::Prepared);
+        let stalls = self.batches.are_fixed() && stays;
         stalls.then(|| Ending::Stalled {
             step,
             ending: taken.ending.kind(),
