@@ -173,6 +173,7 @@ fn after_a_rejection_the_gradient_is_known_and_the_products_are_paid_again() {
         losses: 1,
         gradients,
         products: 2,
+        ..Cost::default()
     };
     assert_eq!((first.cost, second.cost), (expected(1), expected(0)));
 }
