@@ -5,8 +5,10 @@ mod empirical;
 mod likelihood;
 mod monte_carlo;
 mod outer_products;
+mod sampled_gradient;
 
 pub use covariance::{Centring, GradientCovariance, SampleCovariance};
 pub use empirical::EmpiricalFisher;
 pub use likelihood::Likelihood;
 pub use monte_carlo::{MonteCarloFisher, MonteCarloOptions};
+pub use sampled_gradient::SampledGradient;

@@ -98,7 +98,7 @@ pub use estimate::Estimate;
 pub use examples::PerExample;
 pub use fisher::{
     Centring, EmpiricalFisher, GradientCovariance, Likelihood, MonteCarloFisher, MonteCarloOptions,
-    SampleCovariance,
+    SampleCovariance, SampledGradient,
 };
 pub use gauss_newton::GaussNewton;
 pub use gauss_newton_diagonal::{CurvatureDiagonal, GaussNewtonDiagonal};

@@ -117,50 +117,48 @@ pub(crate) fn check_radius(radius: f64) -> Result<(), CurvatureError> {
 }
 
 /// Coefficients −gᵢ / (λᵢ + λ) and λ, at the least λ ≥ max(0, −λ₁) with ‖s‖ ≤ Δ.
+///
+/// The root is sought in μ = λ − max(0, −λ₁), which is exact to rounding where λ + λ₁ is tiny.
 fn secular(values: &[f64], g: &[f64], radius: f64) -> (Vec<f64>, f64) {
-    let at = |multiplier: f64| -> Vec<f64> {
-        let pairs = values.iter().zip(g);
+    let lowest = values.first().copied().unwrap_or(0.0);
+    let shift = (-lowest).max(0.0);
+    let gaps: Vec<f64> = values.iter().map(|value| value + shift).collect();
+    let at = |mu: f64| -> Vec<f64> {
+        let pairs = gaps.iter().zip(g);
         pairs
-            .map(|(value, g)| match (*g, value + multiplier) {
-                (0.0, _) => 0.0,
-                (g, 0.0) => -g.signum() * f64::INFINITY,
-                (g, shifted) => -g / shifted,
-            })
+            .map(|(gap, g)| if *g == 0.0 { 0.0 } else { -g / (gap + mu) })
             .collect()
     };
     let length = |s: &[f64]| s.iter().map(|s| s * s).sum::<f64>().sqrt();
-    let lowest = values.first().copied().unwrap_or(0.0);
-    let mut low = (-lowest).max(0.0);
-    let interior = at(low);
+    let interior = at(0.0);
     if length(&interior) <= radius {
-        return (interior, low);
+        return (interior, shift);
     }
-    let size = g.iter().map(|g| g * g).sum::<f64>().sqrt();
-    let mut high = size / radius - lowest.min(0.0) + lowest.max(0.0);
-    let mut multiplier = high;
+    // |gᵢ| / (λᵢ + λ) ≤ Δ ≤ ‖g‖ / (λ₁ + λ)
+    let bounds = gaps.iter().zip(g).map(|(gap, g)| g.abs() / radius - gap);
+    let mut low = bounds.fold(0.0, f64::max);
+    let mut high = (length(g) / radius - gaps[0]).max(low) * (1.0 + 4.0 * f64::EPSILON);
+    let mut mu = high;
     for _ in 0..200 {
-        let s = at(multiplier);
+        let s = at(mu);
         let norm = length(&s);
         if (norm - radius).abs() <= 1e-15 * radius || high - low <= f64::EPSILON * high {
             break;
         }
         match norm > radius {
-            true => low = multiplier,
-            false => high = multiplier,
+            true => low = mu,
+            false => high = mu,
         }
         // Newton's method for 1/‖s‖ = 1/Δ, which is nearly linear
-        let slope: f64 = s
-            .iter()
-            .zip(values)
-            .map(|(s, v)| s * s / (v + multiplier))
-            .sum();
-        let newton = multiplier + (norm - radius) / radius * (norm * norm / slope);
-        multiplier = match newton > low && newton < high {
+        let slope: f64 = s.iter().zip(&gaps).map(|(s, gap)| s * s / (gap + mu)).sum();
+        let newton = mu + (norm - radius) / radius * (norm * norm / slope);
+        mu = match newton > low && newton < high {
             true => newton,
+            false if low > 0.0 && high > 4.0 * low => low.sqrt() * high.sqrt(),
             false => 0.5 * (low + high),
         };
     }
-    (at(multiplier), multiplier)
+    (at(mu), shift + mu)
 }
 
 #[cfg(test)]
@@ -224,5 +222,24 @@ mod tests {
         assert!((found.step[1] + 1.0).abs() < 1e-14);
         assert!((found.step[0].abs() - 3.0_f64.sqrt()).abs() < 1e-14);
         assert!(eigen.trust_region_step(&[0.0, 2.0], 0.0).is_err());
+    }
+
+    #[test]
+    fn near_the_hard_case_steps_are_as_exact() {
+        let diagonal = Mat::from_fn(2, 2, |i, j| if i != j { 0.0 } else { [-1.0, 1.0][i] });
+        let eigen = DenseSymmetric::from_matrix(diagonal).eigen().unwrap();
+        for little in [1e-8, 1e-14, 1e-16, 1e-200] {
+            // λ → 1: s₁ → −1, s₀ → −√3
+            let found = eigen.trust_region_step(&[little, 2.0], 2.0).unwrap();
+            let length = found.step[0].hypot(found.step[1]);
+            assert!((length - 2.0).abs() < 1e-14, "{little}: {length}");
+            let expected = [-(3.0_f64.sqrt()), -1.0];
+            for (found, expected) in found.step.iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() < little + 1e-14,
+                    "{little}: {found}"
+                );
+            }
+        }
     }
 }

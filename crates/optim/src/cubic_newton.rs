@@ -28,7 +28,8 @@ use crate::{Method, MethodState, OptimError, Oracle, Step, StepEnding};
 ///   eigenpairs, the hard case included (there either sign along the lowest eigenvector is as good);
 /// - [`CubicSubproblem::Krylov`]: the global minimiser over the Krylov spaces of g of dimension k = 1, 2, … (Lanczos from g with full
 ///   reorthogonalisation), s = V y with (T + νI) y = −‖g‖e₁, ν = σ‖y‖: the first k is taken for which
-///   ‖∇m(s)‖ = β_k |y_k| ≤ θ_k ‖g‖ ([`CubicStop`]), or the last one allowed.
+///   ‖∇m(s)‖ = β_k |y_k| ≤ θ_k ‖g‖ ([`CubicStop`]), or the last one allowed, or one that is invariant (β_k ≤ 1e-13 max(|α|, |β|); 1e-6
+///   in f32).
 ///
 /// A step that met λ < 0 (by more than k ε max |λ| of the k eigenvalues of H or T) ends with [`StepEnding::NegativeCurvature`], which
 /// holds the lowest pair; one whose minimiser is not accurate enough with [`StepEnding::SolverStopped`]. The promise is m(s).

@@ -1,18 +1,31 @@
 //! Where to go: directions that compose with every rule for the rate.
 
+mod ada_hessian;
 mod conjugate;
 mod gradient;
+mod hutchinson_probes;
 mod lbfgs;
+mod modes;
 mod momentum;
+#[cfg(test)]
+mod plain;
+mod shampoo;
+mod soap;
+mod sophia;
 
 use burn::prelude::*;
 
+pub use ada_hessian::{AdaHessian, Averaged, SpatialAveraging};
 pub use conjugate::NonlinearCg;
 pub use gradient::Gradient;
+pub use hutchinson_probes::HutchinsonProbes;
 pub use lbfgs::Lbfgs;
 pub use momentum::{Chebyshev, HeavyBall, Nesterov};
+pub use shampoo::{Grafting, Oversized, Shampoo, Statistics};
+pub use soap::{Normalisation, Soap, Vectors};
+pub use sophia::{SampledLabels, SophiaG, SophiaH};
 
-use crate::{MethodState, OptimError, Oracle, StepEnding};
+use crate::{MethodState, OptimError, Oracle, Quantity, StepEnding};
 
 /// Where a direction is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +56,27 @@ impl Heading {
             d,
             curvature: None,
             ending: StepEnding::Accepted,
+        }
+    }
+
+    /// No direction: the step stays where it is, with this ending.
+    pub(crate) fn stopped(gradient: &Tensor<1>, ending: StepEnding) -> Self {
+        Self {
+            ending,
+            ..Self::plain(gradient.zeros_like())
+        }
+    }
+
+    /// No direction, since something is NaN or infinite.
+    pub(crate) fn non_finite(gradient: &Tensor<1>, quantity: Quantity, value: f64) -> Self {
+        Self::stopped(gradient, StepEnding::NonFinite { quantity, value })
+    }
+
+    /// d − λθ.
+    pub(crate) fn decayed(d: Tensor<1>, theta: &Tensor<1>, weight_decay: f64) -> Self {
+        match weight_decay == 0.0 {
+            true => Self::plain(d),
+            false => Self::plain(d.clone() - theta.clone().cast(d.dtype()) * weight_decay),
         }
     }
 }

@@ -72,6 +72,17 @@ pub enum OptimError {
         /// Its name.
         method: String,
     },
+    /// An optimiser's step is not proportional to its rate.
+    #[error(
+        "the step of `{name}` is not proportional to its learning rate (off by {defect:.1e} at half of it), so that it has no direction: \
+         switch off what depends on the rate (relative steps of Adafactor, the proximal decay of Adan), or run it as a `BurnOptimizer`"
+    )]
+    NotProportional {
+        /// The optimiser.
+        name: String,
+        /// Relative difference of the directions at one rate and at half of it.
+        defect: f64,
+    },
     /// Nothing in the budget is sure to end the run.
     #[error(
         "the budget has no limit: set at least one of steps, gradient_equivalents and seconds, since a target may never be reached"
@@ -100,4 +111,16 @@ pub(crate) fn in_range(
             expected,
         }),
     }
+}
+
+/// A decay rate of a moving average.
+pub(crate) fn fraction(option: &'static str, value: f64) -> Result<(), OptimError> {
+    let inside = (0.0..1.0).contains(&value);
+    in_range(option, value, "at least 0 and below 1", inside)
+}
+
+/// A weight of a penalty.
+pub(crate) fn not_negative(option: &'static str, value: f64) -> Result<(), OptimError> {
+    let inside = value >= 0.0 && value.is_finite();
+    in_range(option, value, "at least 0 and finite", inside)
 }

@@ -4,9 +4,11 @@
 //! with the names, shapes and order of the user's model, so that Burn's own code takes the step: per-parameter statistics
 //! (Lamb, Adafactor, clipping by norm) see the tensors they expect, and Muon sees matrices.
 
+mod direction;
 mod first_order;
 mod lbfgs;
 mod parameters;
 
+pub use direction::BurnDirection;
 pub use first_order::{BurnOptimizer, ParameterInfo};
 pub use lbfgs::BurnLbfgs;

@@ -22,6 +22,11 @@
 //! | [`TrustRegion`] | 1 gradient, 1 loss, 1 product an iteration | a radius that follows how well the model foretells the loss |
 //! | [`CubicNewton`] | 1 gradient, 1 loss, 1 product an iteration | the same with a cubic term in place of a radius |
 //! | [`NewtonMr`] | 1 product an iteration, 1 gradient a trial | singular and indefinite Hessians, by the norm of the gradient or the loss |
+//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the same of Burn with warm-up, caps, rules and searches |
+//! | … with [`AdaHessian`] | + 1 product, or fewer | Adam with a random estimate of the Hessian's diagonal |
+//! | … with [`SophiaH`], [`SophiaG`] | + 1 product, or 1 gradient, in every tenth | clipped steps over averaged curvatures |
+//! | … with [`Shampoo`] | 1 gradient | a preconditioner for each dimension of each parameter |
+//! | … with [`Soap`] | 1 gradient | Adam in the eigenbasis of Shampoo |
 //! | [`BurnOptimizer`] | 1 gradient | momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon |
 //! | [`BurnLbfgs`] | 1 gradient an evaluation | L-BFGS of Burn |
 //!
@@ -92,10 +97,12 @@ pub use cost::{Cost, CostWeights};
 pub use cubic_newton::{CubicNewton, CubicStop, CubicSubproblem, CubicWeight};
 pub use descent::Descent;
 pub use direction::{
-    Chebyshev, Direction, Gradient, Heading, HeavyBall, Lbfgs, Nesterov, NonlinearCg, Place,
+    AdaHessian, Averaged, Chebyshev, Direction, Gradient, Grafting, Heading, HeavyBall,
+    HutchinsonProbes, Lbfgs, Nesterov, NonlinearCg, Normalisation, Oversized, Place, SampledLabels,
+    Shampoo, Soap, SophiaG, SophiaH, SpatialAveraging, Statistics, Vectors,
 };
 pub use error::OptimError;
-pub use from_burn::{BurnLbfgs, BurnOptimizer, ParameterInfo};
+pub use from_burn::{BurnDirection, BurnLbfgs, BurnOptimizer, ParameterInfo};
 pub use gradient_descent::{GradientDescent, Sgd};
 pub use learning_rate::{CurvatureCap, LearningRate, Nonmonotone, Search, SharpnessCap};
 pub use line_search::{Armijo, Line, LineSearch};

@@ -91,6 +91,8 @@ pub struct Step {
 pub enum StepEnding {
     /// The step was taken as the method intends.
     Accepted,
+    /// The method made itself ready and takes its first step the next time; θ stays.
+    Prepared,
     /// The loss curves downwards along a direction that the method met; the step was taken as its documentation says.
     NegativeCurvature {
         /// vᵀHv / vᵀv of that direction, not positive.
@@ -153,7 +155,8 @@ impl StepEnding {
     pub fn moved(&self) -> bool {
         match self {
             Self::Accepted | Self::NegativeCurvature { .. } | Self::SolverStopped { .. } => true,
-            Self::NoDecrease { .. }
+            Self::Prepared
+            | Self::NoDecrease { .. }
             | Self::Rejected { .. }
             | Self::Singular { .. }
             | Self::Stationary
@@ -163,13 +166,14 @@ impl StepEnding {
 
     /// Whether another step from the same θ on the same data would do the same: nothing moved, and the method learned nothing.
     pub fn repeats(&self) -> bool {
-        !self.moved() && !matches!(self, Self::Rejected { .. })
+        !self.moved() && !matches!(self, Self::Prepared | Self::Rejected { .. })
     }
 
     /// The ending without its data, for rows of a table.
     pub fn kind(&self) -> EndingKind {
         match self {
             Self::Accepted => EndingKind::Accepted,
+            Self::Prepared => EndingKind::Prepared,
             Self::NegativeCurvature { .. } => EndingKind::NegativeCurvature,
             Self::SolverStopped { .. } => EndingKind::SolverStopped,
             Self::NoDecrease { .. } => EndingKind::NoDecrease,
@@ -188,6 +192,8 @@ impl StepEnding {
 pub enum EndingKind {
     /// See [`StepEnding::Accepted`].
     Accepted,
+    /// See [`StepEnding::Prepared`].
+    Prepared,
     /// See [`StepEnding::NegativeCurvature`].
     NegativeCurvature,
     /// See [`StepEnding::SolverStopped`].
@@ -308,6 +314,7 @@ mod tests {
             },
         ];
         let stayed = [
+            StepEnding::Prepared,
             StepEnding::Stationary,
             StepEnding::NoDecrease {
                 trials: 2,
@@ -324,7 +331,7 @@ mod tests {
         let rejected = StepEnding::Rejected { gain: -2.0 };
         assert!(!rejected.moved() && !rejected.repeats());
         assert_eq!(
-            serde_json::to_string(&stayed[1].kind()).unwrap(),
+            serde_json::to_string(&stayed[2].kind()).unwrap(),
             "\"no-decrease\""
         );
     }

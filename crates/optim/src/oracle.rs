@@ -1,6 +1,7 @@
 mod counted;
 mod curvature;
 mod ledger;
+mod sampled_labels;
 
 use std::sync::Arc;
 

@@ -15,7 +15,8 @@ use crate::{Armijo, Line, LineSearch, Method, MethodState, OptimError, Oracle, S
 ///
 /// Newton's step along every eigendirection, but always downhill: where the loss curves downwards the step goes away from the
 /// stationary point, so that saddles repel. [`Spectrum::Dense`] takes all eigenpairs; [`Spectrum::Krylov`] those of T = VᵀHV with V the
-/// basis of k Lanczos iterations from g (fully reorthogonalised), so that d = −V (|T| + λI)⁻¹ ‖g‖e₁ without the floor δ.
+/// basis of k Lanczos iterations from g (fully reorthogonalised), so that d = −V (|T| + λI)⁻¹ ‖g‖e₁ without the floor δ. The
+/// iterations end early when β_k ≤ 1e-13 max(|α|, |β|) (1e-6 in f32): the space is invariant.
 ///
 /// The damping λ follows [`Damping`]:
 /// - [`Damping::None`] and [`Damping::Fixed`]: α = 1, or [`Armijo`] from α = 1 with [`SaddleFreeNewton::backtracking`]. A smallest

@@ -137,6 +137,44 @@ fn the_saddle_of_a_network_without_weights_is_left_for_a_minimum() {
 }
 
 #[test]
+fn krylov_spaces_that_are_large_enough_walk_like_dense_matrices() {
+    let region = |subproblem| -> Box<dyn Method> {
+        let method = TrustRegion::new(subproblem);
+        Box::new(method.forcing(Forcing::Constant { eta: 1e-13 }))
+    };
+    let stop = CubicStop::Step { kappa: 1e-13 };
+    let pairs: [[Box<dyn Method>; 2]; 3] = [
+        [
+            Box::new(SaddleFreeNewton::new(Spectrum::Dense)),
+            Box::new(SaddleFreeNewton::new(Spectrum::Krylov { dimension: 6 })),
+        ],
+        [
+            region(RegionSubproblem::Dense),
+            region(RegionSubproblem::Lanczos { max_iterations: 6 }),
+        ],
+        [
+            Box::new(CubicNewton::new(CubicSubproblem::Dense)),
+            Box::new(CubicNewton::new(CubicSubproblem::Krylov {
+                max_iterations: 6,
+                stop,
+            })),
+        ],
+    ];
+    for mut pair in pairs {
+        let begin = bottleneck().theta().clone();
+        let mut thetas = [begin.clone(), begin];
+        for step in 0..10 {
+            for (method, theta) in pair.iter_mut().zip(&mut thetas) {
+                let mut oracle = Oracle::new(bottleneck());
+                *theta = method.step(&mut oracle, theta).unwrap().theta;
+            }
+            let apart = vector::norm(&(thetas[0].clone() - thetas[1].clone()));
+            assert!(apart < 1e-9, "{} {step} {apart}", pair[0].name());
+        }
+    }
+}
+
+#[test]
 fn a_gradient_that_hides_the_way_down_stops_all_but_dense_subproblems() {
     // From (0.5, 0) the gradient has nothing of the direction that curves downwards.
     let begin = vector64(&[0.5, 0.0]);
@@ -199,7 +237,7 @@ fn endings_are_data() {
 
 #[test]
 fn a_product_that_is_not_finite_is_an_ending() {
-    // (θ² + a)^¾ has a gradient of zero times infinity nowhere, but √ has no second derivative at 0.
+    // θ₀^1.5 has a gradient at 0, but no second derivative.
     let objective = ravine_curvature::Objective::of_loss(
         |model: &crate::test_problems::Coordinates, (): &()| {
             let theta = model.theta.val();

@@ -72,7 +72,8 @@ pub enum RegionSubproblem {
         #[serde(default)]
         max_iterations: Option<usize>,
     },
-    /// The minimiser on growing Krylov spaces of g, until ‖g + (H + λI)s‖ ≤ η_k ‖g‖: better than Steihaug's on the boundary.
+    /// The minimiser on growing Krylov spaces of g, until ‖g + (H + λI)s‖ ≤ η_k ‖g‖: better than Steihaug's on the boundary. It is looked
+    /// for in the spaces of dimension 1, 2, … 10, 15, 20, …, the last one allowed, and one that is invariant to rounding.
     Lanczos {
         /// Products at most, at least 1; the vectors of all of them are kept.
         max_iterations: usize,

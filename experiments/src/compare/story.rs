@@ -407,7 +407,7 @@ fn protocol(report: Report, plan: &Plan, costs: &[Costs], compared: &[Compared])
             plan.widening_trials,
             seeds(&plan.report_seeds)
         ))
-        .paragraph(format!("A run goes on past the target until its gradient-equivalents are spent. A gradient-equivalent is one gradient with its loss over the batch of a step; losses and products count as many as they take in time on this machine, measured once and kept in `config.toml`; line searches and rejected steps are charged. The budget of seconds is, unless the problem says otherwise, {} times what as many steps of gradient descent take, so that work beside losses, gradients and products shows there; a run ends with its gradient-equivalents all the same, and what it had not reached by then counts as not reached in time either. Evaluations for the report are neither counted nor timed. A problem whose budget one step exceeds counts as not solved.", significant(plan.seconds_factor, 3)))
+        .paragraph(format!("A run goes on past the target until its gradient-equivalents are spent. A gradient-equivalent is one gradient with its loss over the batch of a step; losses, products with the Hessian and with the Gauss-Newton matrix and passes for Kronecker factors count as many as they take in time on this machine, measured once and kept in `config.toml`; line searches and rejected steps are charged. The budget of seconds is, unless the problem says otherwise, {} times what as many steps of gradient descent take, so that work beside losses, gradients and products shows there; a run ends with its gradient-equivalents all the same, and what it had not reached by then counts as not reached in time either. Evaluations for the report are neither counted nor timed. A problem whose budget one step exceeds counts as not solved.", significant(plan.seconds_factor, 3)))
         .paragraph(format!(
             "NaN, divergence (10⁶ times the first loss), an error, and more than {} s are failures: they cost infinitely much, lead to an infinite loss, and are in every figure. Quartiles interpolate linearly, and between a number and infinity lies infinity. The best of k trials is the expected lowest final training loss of k trials drawn with replacement (Dodge et al. 2019), where a trial that ends above its start is worth its start; with fewer than k trials it is not given. The sensitivity is how many decades of final training loss are lost when the main hyperparameter is halved or doubled, whichever is worse, on the tuning seeds.",
             significant(plan.timeout, 3)
@@ -432,6 +432,8 @@ fn cost_table(plan: &Plan, costs: &[Costs]) -> Table {
             "problem",
             "loss",
             "product",
+            "Gauss-Newton product",
+            "pass for factors",
             "seconds per step of gradient descent",
         ],
     );
@@ -440,6 +442,8 @@ fn cost_table(plan: &Plan, costs: &[Costs]) -> Table {
             name.as_str().into(),
             costs.loss.into(),
             costs.product.into(),
+            costs.gauss_newton_product.into(),
+            costs.factor_pass.into(),
             costs.gradient_seconds.into(),
         ]);
     }

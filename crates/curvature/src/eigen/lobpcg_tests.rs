@@ -193,3 +193,69 @@ fn it_stops_when_asked_or_spent_with_honest_residuals() {
         (EigenEnding::Stopped, 4)
     );
 }
+
+#[test]
+fn all_pairs_of_degenerate_and_indefinite_matrices() {
+    let spectra = [
+        vec![2.0; 12],
+        vec![0.0, 0.0, 0.0, 7.0, 0.0, 0.0],
+        vec![-3.0, -3.0, -1.0, 0.0, 0.0, 2.0, 2.0, 2.0, 9.0],
+        (0..20).map(|i| f64::from(i % 3) - 1.0).collect(),
+    ];
+    for values in &spectra {
+        let n = values.len();
+        let op = operator(&with_spectrum(values, 4));
+        for end in [SpectrumEnd::Largest, SpectrumEnd::Smallest] {
+            let mut expected = values.clone();
+            expected.sort_by(|a, b| match end {
+                SpectrumEnd::Largest => b.total_cmp(a),
+                SpectrumEnd::Smallest => a.total_cmp(b),
+            });
+            for pairs in [1, n / 2, n - 1, n] {
+                let found = lobpcg(&op, &tight(pairs, end), Seed::new(5)).unwrap();
+                assert_eq!(found.ending, EigenEnding::Converged, "{values:?} {pairs}");
+                assert_near(&found.values(), &expected[..pairs], 1e-9);
+                for (i, a) in found.pairs.iter().enumerate() {
+                    for b in &found.pairs[..i] {
+                        assert!(crate::vector::dot(&a.vector, &b.vector).abs() < 1e-12);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ill_conditioned_preconditioners_and_dependent_starts_do_no_harm() {
+    let values: Vec<f64> = (0..80)
+        .map(|i| 10_f64.powf(-12.0 * f64::from(i) / 79.0))
+        .collect();
+    let op = diagonal(&values);
+    // nearly the inverse: directions of very different length, dependent on X and P once they converge
+    let inverse: Vec<f64> = values.iter().map(|x| 1.0 / (x + 1e-12)).collect();
+    let inverse = diagonal(&inverse);
+    let mut first = vec![0.0; 80];
+    first[79] = 1.0;
+    let first = from_f64(&first, &Device::flex(), DType::F64);
+    let earlier = [first.clone(), first.clone().mul_scalar(3.0), first];
+    let knowledge = LobpcgKnowledge {
+        preconditioner: Some(&inverse),
+        earlier: &earlier,
+    };
+    let options = LobpcgOptions {
+        tolerance: 1e-15,
+        ..tight(3, SpectrumEnd::Smallest)
+    };
+    let found = lobpcg_observed(&op, &options, &knowledge, Seed::new(2), &mut unobserved).unwrap();
+    for (found, expected) in found.values().iter().zip(values.iter().rev()) {
+        assert!((found / expected - 1.0).abs() < 1e-2, "{found} {expected}");
+    }
+    let earlier = [from_f64(&[f64::NAN; 80], &Device::flex(), DType::F64)];
+    let knowledge = LobpcgKnowledge {
+        preconditioner: None,
+        earlier: &earlier,
+    };
+    let options = tight(2, SpectrumEnd::Largest);
+    let found = lobpcg_observed(&op, &options, &knowledge, Seed::new(2), &mut unobserved).unwrap();
+    assert_near(&found.values(), &values[..2], 1e-10);
+}

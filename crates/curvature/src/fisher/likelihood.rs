@@ -1,4 +1,4 @@
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, argument, check_dimension};
 use crate::point::{Map, Point};
 use crate::seed::Seed;
 use crate::vector::{from_f64, standard_normal, to_f64};
@@ -107,19 +107,68 @@ impl Likelihood {
         seed: Seed,
     ) -> Result<Tensor<3>, CurvatureError> {
         let scale = (self.weight(point, seed)? / samples as f64).sqrt();
-        let (outputs, classes) = outputs_and_classes(point)?;
+        let mut scores = self.drawn_scores(point, samples, seed)?;
+        scores.iter_mut().for_each(|u| *u *= scale);
         let (examples, width) = (point.examples(), point.outputs_per_example()?);
+        let flat = from_f64(&scores, point.device(), point.dtype());
+        Ok(flat.reshape([examples, samples, width]))
+    }
+
+    /// The scores of S drawn labels for each example, `[N, S, O]` row-major.
+    pub(super) fn drawn_scores(
+        self,
+        point: &Point,
+        samples: usize,
+        seed: Seed,
+    ) -> Result<Vec<f64>, CurvatureError> {
+        let (outputs, classes) = outputs_and_classes(point)?;
+        let width = point.outputs_per_example()?;
         let mut scores = Vec::with_capacity(samples * outputs.len());
-        for (example, outputs) in outputs.chunks(width).enumerate() {
+        for (example, outputs) in outputs.chunks(width.max(1)).enumerate() {
             let mut rng = seed.stream("labels").index(example as u64).rng();
             for _ in 0..samples {
                 for z in outputs.chunks(classes) {
-                    scores.extend(self.score(z, &mut rng).into_iter().map(|u| u * scale));
+                    scores.extend(self.score(z, &mut rng));
                 }
             }
         }
-        let flat = from_f64(&scores, point.device(), point.dtype());
-        Ok(flat.reshape([examples, samples, width]))
+        Ok(scores)
+    }
+
+    /// The scores of given labels, `[N, O]` row-major.
+    pub(super) fn given_scores(
+        self,
+        point: &Point,
+        labels: &[f64],
+    ) -> Result<Vec<f64>, CurvatureError> {
+        let (outputs, classes) = outputs_and_classes(point)?;
+        let count = match self {
+            Self::Categorical => outputs.len() / classes,
+            Self::Bernoulli | Self::Gaussian => outputs.len(),
+        };
+        check_dimension("the given labels", labels.len(), count)?;
+        if self != Self::Categorical {
+            let predicted = |z: f64| match self {
+                Self::Bernoulli => sigmoid(z),
+                _ => z,
+            };
+            let scores = outputs.iter().zip(labels).map(|(&z, y)| predicted(z) - y);
+            return Ok(scores.collect());
+        }
+        let mut scores = Vec::with_capacity(outputs.len());
+        for (z, &label) in outputs.chunks(classes).zip(labels) {
+            if label.fract() != 0.0 || !(0.0..classes as f64).contains(&label) {
+                return Err(argument(
+                    "a given label",
+                    label,
+                    "it must be the number of a class, from 0 on",
+                ));
+            }
+            let mut score = softmax(z);
+            score[label as usize] -= 1.0;
+            scores.extend(score);
+        }
+        Ok(scores)
     }
 }
 

@@ -2,7 +2,7 @@ use super::diagonal::{DiagonalEstimate, Moments, exact_diagonal_observed};
 use super::probe::Probe;
 use super::sampling::SamplingEnding;
 use super::sketch::{LeaveOneOut, Products, Sketch, probe_columns};
-use super::xtrace::{check_products, sine};
+use super::xtrace::{check_products, sine, with_covariance};
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, unobserved};
@@ -30,7 +30,8 @@ impl Default for XDiagOptions {
 ///
 /// dᵢ = diag(Qᵢ Qᵢᵀ A) + ωᵢ ∘ (I − Qᵢ Qᵢᵀ) A ωᵢ.
 ///
-/// Unbiased. The standard errors are the jackknife's, as those of [`xtrace`](crate::trace::xtrace).
+/// Unbiased. The standard errors count what the dᵢ have in common, entry by entry, as that of [`xtrace`](crate::trace::xtrace) does:
+/// s²/k and the mean of the products of their changes by each other's probes.
 ///
 /// # Cost
 ///
@@ -82,13 +83,11 @@ pub fn xdiag_observed(
             Ok(moments.estimate(products.applications, SamplingEnding::Stopped))
         }
         Sketch::Whole(sketch) => {
-            let (values, replicates) = leave_one_out_diagonals(&sketch);
+            let (samples, covariances) = leave_one_out_diagonals(&sketch);
             let applications = products.applications;
-            let mut estimate = replicates.estimate(applications, SamplingEnding::Finished);
-            estimate.values = values;
-            let jackknife = (count - 1) as f64;
-            let errors = estimate.standard_errors.iter_mut();
-            errors.for_each(|error| *error *= jackknife);
+            let mut estimate = samples.estimate(applications, SamplingEnding::Finished);
+            let errors = estimate.standard_errors.iter_mut().zip(covariances);
+            errors.for_each(|(error, sum)| *error = with_covariance(*error, sum, count));
             Ok(estimate)
         }
     }
@@ -103,8 +102,8 @@ fn bekas(omega: &Mat<f64>, y: &Mat<f64>) -> Moments {
     moments
 }
 
-/// The mean of the dᵢ, and the same of the sketches without one probe.
-fn leave_one_out_diagonals(sketch: &LeaveOneOut) -> (Vec<f64>, Moments) {
+/// The dᵢ, and for each entry the sum of their covariances over all pairs.
+fn leave_one_out_diagonals(sketch: &LeaveOneOut) -> (Moments, Vec<f64>) {
     let LeaveOneOut {
         omega,
         q,
@@ -125,36 +124,32 @@ fn leave_one_out_diagonals(sketch: &LeaveOneOut) -> (Vec<f64>, Moments) {
     // (I − Qᵢ Qᵢᵀ) A ωᵢ = Q s (sᵀ rᵢ), since s is orthogonal to the other columns of R
     let outside = |i: usize| (0..=i).map(|j| left_out[(j, i)] * r[(j, i)]).sum::<f64>();
     let outside: Vec<f64> = (0..count).map(outside).collect();
-    let mut values = vec![0.0; dim];
-    for (i, outside) in outside.iter().enumerate() {
-        let (omega, qs, zs) = (omega.col(i), qs.col(i), zs.col(i));
-        for (row, value) in values.iter_mut().enumerate() {
-            let low_rank = whole[row] - qs[row] * zs[row];
-            *value += (low_rank + omega[row] * qs[row] * outside) / count as f64;
-        }
+    // dᵢ less the diagonal of Q Qᵀ A
+    let own = |row: usize, i: usize| qs[(row, i)] * (omega[(row, i)] * outside[i] - zs[(row, i)]);
+    let mut samples = Moments::new(dim);
+    for i in 0..count {
+        samples.add((0..dim).map(|row| (1.0, whole[row] + own(row, i))));
     }
-    let mut replicates = Moments::new(dim);
-    let mut sum = vec![0.0; dim];
-    for j in 0..count {
-        sum.fill(0.0);
-        for i in (0..count).filter(|&i| i != j) {
+    let mut covariances = vec![0.0; dim];
+    for i in 0..count {
+        for j in 0..i {
             let cosine = cosines[(i, j)];
-            let (one, both) = match sine(cosine) {
-                // the two directions cannot be told apart
-                0.0 => (0.0, 1.0),
-                sine => (1.0, 1.0 / (sine * sine)),
+            let sine = sine(cosine);
+            // the two directions cannot be told apart: neither changes the other's estimate
+            if sine == 0.0 {
+                continue;
+            }
+            let stretch = 1.0 / (sine * sine);
+            let change = |row: usize, i: usize, j: usize| {
+                let q = qs[(row, i)] - cosine * qs[(row, j)];
+                let z = zs[(row, i)] - cosine * zs[(row, j)];
+                let without = stretch * q * (omega[(row, i)] * outside[i] - z);
+                own(row, i) - without + qs[(row, j)] * zs[(row, j)]
             };
-            let cosine = one * cosine;
-            let (omega, q_i, z_i) = (omega.col(i), qs.col(i), zs.col(i));
-            let (q_j, z_j) = (qs.col(j), zs.col(j));
-            for (row, sum) in sum.iter_mut().enumerate() {
-                let (q, z) = (q_i[row] - cosine * q_j[row], z_i[row] - cosine * z_j[row]);
-                let low_rank = one * q_j[row] * z_j[row] + both * q * z;
-                *sum += both * omega[row] * q * outside[i] - low_rank;
+            for (row, sum) in covariances.iter_mut().enumerate() {
+                *sum += change(row, i, j) * change(row, j, i);
             }
         }
-        let mean = sum.iter().zip(&whole);
-        replicates.add(mean.map(|(sum, whole)| (1.0, whole + sum / (count - 1) as f64)));
     }
-    (values, replicates)
+    (samples, covariances)
 }

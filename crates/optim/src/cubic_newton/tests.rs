@@ -111,6 +111,23 @@ fn a_rejected_step_keeps_theta_and_makes_the_cubic_term_heavier() {
 }
 
 #[test]
+fn the_hard_case_has_a_closed_form() {
+    // At (½, 0) of θ₀² − θ₁² + θ₁⁴: g = (1, 0), H = diag(2, −2), so that ν = 2 = 4 ‖s‖, s₀ = −¼ and the rest of ‖s‖ = ½ is free.
+    let mut oracle = Oracle::new(crate::test_problems::double_well());
+    let weight = CubicWeight {
+        initial: 4.0,
+        ..CubicWeight::default()
+    };
+    let mut method = CubicNewton::new(CubicSubproblem::Dense).weight(weight);
+    let step = method.step(&mut oracle, &vector64(&[0.5, 0.0])).unwrap();
+    let theta = vector::to_f64(&step.theta);
+    assert!((theta[0] - 0.25).abs() < 1e-14, "{theta:?}");
+    assert!((theta[1].abs() - (3.0_f64 / 16.0).sqrt()).abs() < 1e-14);
+    let promised = -0.25 + 1.0 / 16.0 - 3.0 / 16.0 + 4.0 / 3.0 / 8.0;
+    assert!((step.predicted_change.unwrap() - promised).abs() < 1e-14);
+}
+
+#[test]
 fn costs_and_the_promise_of_a_cubic() {
     let exact = CubicStop::Step { kappa: 1e-9 };
     let subproblems = [
@@ -132,6 +149,7 @@ fn costs_and_the_promise_of_a_cubic() {
             losses: 1,
             gradients: 1,
             products,
+            ..Cost::default()
         };
         assert_eq!(step.cost, expected, "{subproblem:?}");
         // The loss is its own quadratic model: it falls short of the promise by the cubic term.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use burn::optim::{AdamWConfig, ModuleOptimizer, MuonConfig, OptimizerRecord};
 use burn::prelude::*;
 use burn::tensor::Bytes;
@@ -40,6 +42,7 @@ use crate::{Method, MethodState, OptimError, Oracle, Schedule, Step, StepEnding}
 /// );
 /// assert_eq!([adam.name(), heavy_ball.name()], ["adam", "heavy-ball"]);
 /// ```
+#[derive(Clone)]
 pub struct BurnOptimizer {
     name: String,
     /// The first takes every parameter that no later one takes.
@@ -83,8 +86,9 @@ pub struct ParameterInfo<'a> {
     pub shape: &'a [usize],
 }
 
-type Takes = Box<dyn Fn(ParameterInfo<'_>) -> bool + Send + Sync>;
+type Takes = Arc<dyn Fn(ParameterInfo<'_>) -> bool + Send + Sync>;
 
+#[derive(Clone)]
 struct Part {
     takes: Takes,
     optimizer: ModuleOptimizer,
@@ -120,7 +124,7 @@ impl BurnOptimizer {
     ) -> Self {
         Self {
             name: name.into(),
-            parts: vec![Part::new(Box::new(|_| true), optimizer, schedule.into())],
+            parts: vec![Part::new(Arc::new(|_| true), optimizer, schedule.into())],
             blueprint: None,
             loaded: None,
         }
@@ -133,7 +137,7 @@ impl BurnOptimizer {
         optimizer: impl Into<ModuleOptimizer>,
         schedule: impl Into<Schedule>,
     ) -> Self {
-        let part = Part::new(Box::new(takes), optimizer, schedule.into());
+        let part = Part::new(Arc::new(takes), optimizer, schedule.into());
         self.parts.push(part);
         self
     }
@@ -184,7 +188,7 @@ impl BurnOptimizer {
     }
 
     /// Burn's steps for all parts, from θ and its gradient.
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         blueprint: &Blueprint,
         theta: &Tensor<1>,
@@ -208,6 +212,32 @@ impl BurnOptimizer {
             theta: module.flat(),
             rate: first_rate,
         })
+    }
+
+    /// The parameters of the model, the same from step to step.
+    pub(super) fn blueprint_for(&mut self, oracle: &Oracle) -> Result<Blueprint, OptimError> {
+        let blueprint = match &self.blueprint {
+            Some(blueprint) => blueprint.clone(),
+            None => self.first_blueprint(oracle)?,
+        };
+        if blueprint.dim() != oracle.dim() {
+            return Err(OptimError::Dimension {
+                expected: blueprint.dim(),
+                found: oracle.dim(),
+            });
+        }
+        self.blueprint = Some(blueprint.clone());
+        Ok(blueprint)
+    }
+
+    /// With all rates multiplied by a factor; the rates must be constant.
+    pub(super) fn at_fraction(mut self, factor: f64) -> Self {
+        for part in &mut self.parts {
+            let rate = part.schedule.initial() * factor;
+            part.schedule = Schedule::Constant { rate };
+            part.rates = None;
+        }
+        self
     }
 
     /// The parameters of the model, under the identities of a loaded state where there is one.
@@ -236,8 +266,8 @@ impl BurnOptimizer {
     }
 }
 
-struct Advanced {
-    theta: Tensor<1>,
+pub(super) struct Advanced {
+    pub(super) theta: Tensor<1>,
     /// The rate of the first part that has parameters.
     rate: Option<f64>,
 }
@@ -254,18 +284,8 @@ impl Method for BurnOptimizer {
         if let Some(obstacle @ StepEnding::NonFinite { .. }) = start.obstacle() {
             return Ok(start.stay(oracle, obstacle));
         }
-        let blueprint = match self.blueprint.take() {
-            Some(blueprint) => blueprint,
-            None => self.first_blueprint(oracle)?,
-        };
-        if blueprint.dim() != oracle.dim() {
-            return Err(OptimError::Dimension {
-                expected: blueprint.dim(),
-                found: oracle.dim(),
-            });
-        }
+        let blueprint = self.blueprint_for(oracle)?;
         let advanced = self.advance(&blueprint, theta, &start.gradient, start.loss)?;
-        self.blueprint = Some(blueprint);
         let change = advanced.theta.clone() - theta.clone();
         let to = Move {
             predicted_change: Some(vector::dot(

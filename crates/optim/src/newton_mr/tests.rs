@@ -108,6 +108,7 @@ fn costs_are_a_gradient_a_trial_or_a_loss_a_trial() {
         losses,
         gradients,
         products,
+        ..Cost::default()
     };
     // The last trial is the gradient of the next step.
     let (step, next) = cost(Merit::GradientNorm);

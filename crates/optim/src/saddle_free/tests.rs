@@ -143,6 +143,7 @@ fn costs_are_those_of_the_spectrum() {
         losses: 0,
         gradients: 1,
         products,
+        ..Cost::default()
     };
     assert_eq!(cost(Spectrum::Dense), expected(4));
     assert_eq!(cost(Spectrum::Krylov { dimension: 3 }), expected(3));

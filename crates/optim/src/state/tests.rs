@@ -1,10 +1,11 @@
 use super::*;
 use crate::test_problems::{ToVec, quadratic, rosenbrock, vector32};
 use crate::{
-    BarzilaiBorwein, BurnLbfgs, BurnOptimizer, Chebyshev, CubicNewton, CubicSubproblem, Damping,
-    Descent, Forcing, GradientDescent, HeavyBall, Lbfgs, LearningRate, Merit, Method, Nesterov,
-    Newton, NewtonCg, NewtonMr, NonlinearCg, Nonmonotone, Oracle, PolyakTarget, RateRule,
-    RegionSubproblem, SaddleFreeNewton, Schedule, SharpnessCap, Spectrum, StrongWolfe, TrustRegion,
+    AdaHessian, BarzilaiBorwein, BurnDirection, BurnLbfgs, BurnOptimizer, Chebyshev, CubicNewton,
+    CubicSubproblem, Damping, Descent, Forcing, GradientDescent, HeavyBall, Lbfgs, LearningRate,
+    Merit, Method, Nesterov, Newton, NewtonCg, NewtonMr, NonlinearCg, Nonmonotone, Oracle,
+    PolyakTarget, RateRule, RegionSubproblem, SaddleFreeNewton, Schedule, Shampoo, SharpnessCap,
+    Soap, SophiaH, Spectrum, StrongWolfe, TrustRegion, Vectors,
 };
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, LineSearchFn, SgdConfig};
@@ -102,6 +103,17 @@ fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Descent::new(Chebyshev::new(1.0, 2000.0), 1.0)),
         Box::new(Descent::new(NonlinearCg::new(), wolfe)),
         Box::new(Descent::new(Lbfgs::new(3), wolfe)),
+        Box::new(Descent::new(AdaHessian::new().every(2), plateau)),
+        Box::new(Descent::new(SophiaH::new().every(3).samples(2), 1e-3)),
+        Box::new(Descent::new(Shampoo::new().every(3).momentum(0.5), 1e-2)),
+        Box::new(Descent::new(
+            Soap::new().every(4).vectors(Vectors::Rotated),
+            1e-2,
+        )),
+        Box::new(Descent::new(
+            BurnDirection::new("adam", AdamConfig::new().init()),
+            LearningRate::from(1e-3).warmed_up(7),
+        )),
         Box::new(Newton::new(Damping::adaptive())),
         Box::new(NewtonCg::new().forcing(walker)),
         Box::new(SaddleFreeNewton::new(Spectrum::Dense)),

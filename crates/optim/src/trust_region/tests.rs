@@ -141,6 +141,44 @@ fn a_rejected_step_keeps_theta_shrinks_the_radius_and_does_not_end_a_run() {
 }
 
 #[test]
+fn the_hard_case_has_a_closed_form() {
+    // At (½, 0) of θ₀² − θ₁² + θ₁⁴: g = (1, 0), H = diag(2, −2), so that λ = 2, s₀ = −¼ and the rest of Δ is free.
+    let mut oracle = Oracle::new(crate::test_problems::double_well());
+    let mut method = TrustRegion::new(RegionSubproblem::Dense);
+    let step = method.step(&mut oracle, &vector64(&[0.5, 0.0])).unwrap();
+    let theta = vector::to_f64(&step.theta);
+    assert!((theta[0] - 0.25).abs() < 1e-14, "{theta:?}");
+    assert!((theta[1].abs() - (15.0_f64 / 16.0).sqrt()).abs() < 1e-14);
+    let promised = -0.25 + 1.0 / 16.0 - 15.0 / 16.0;
+    assert!((step.predicted_change.unwrap() - promised).abs() < 1e-14);
+    assert!(matches!(
+        step.ending,
+        StepEnding::NegativeCurvature { rayleigh, .. } if (rayleigh + 2.0).abs() < 1e-14
+    ));
+}
+
+#[test]
+fn after_a_rejection_the_gradient_is_known_and_the_products_are_paid_again() {
+    let mut oracle = Oracle::new(crate::test_problems::rosenbrock_in_f64());
+    let rule = RadiusRule {
+        initial: 1000.0,
+        ..RadiusRule::default()
+    };
+    let mut method = TrustRegion::new(RegionSubproblem::Dense).radius(rule);
+    let theta = vector64(&[0.0, 1.0]);
+    let first = method.step(&mut oracle, &theta).unwrap();
+    assert!(matches!(first.ending, StepEnding::Rejected { .. }));
+    let second = method.step(&mut oracle, &theta).unwrap();
+    let expected = |gradients| Cost {
+        losses: 1,
+        gradients,
+        products: 2,
+        ..Cost::default()
+    };
+    assert_eq!((first.cost, second.cost), (expected(1), expected(0)));
+}
+
+#[test]
 fn costs_and_promises_on_a_quadratic() {
     let subproblems = [
         (RegionSubproblem::default(), 3),
@@ -161,6 +199,7 @@ fn costs_and_promises_on_a_quadratic() {
             losses: 1,
             gradients: 1,
             products,
+            ..Cost::default()
         };
         assert_eq!(step.cost, expected, "{subproblem:?}");
         let measured = oracle.loss(&step.theta).unwrap() - step.loss_before;

@@ -3,8 +3,10 @@
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, LineSearchFn, SgdConfig};
 use ravine_optim::{
-    AdaptiveDamping, Armijo, BurnLbfgs, BurnOptimizer, CurvatureCap, Damping, Forcing,
-    GradientDescent, LearningRate, Method, Newton, NewtonCg, Schedule,
+    AdaptiveDamping, Armijo, BurnLbfgs, BurnOptimizer, CubicNewton, CubicStop, CubicSubproblem,
+    CubicWeight, CurvatureCap, Damping, Forcing, GradientDescent, LearningRate, Merit, Method,
+    Newton, NewtonCg, NewtonMr, RadiusRule, RegionSubproblem, SaddleFreeNewton, Schedule, Spectrum,
+    TrustRegion,
 };
 
 use super::{MethodConfig, MomentumForm, Shrinking};
@@ -141,6 +143,51 @@ impl MethodConfig {
                 max_iterations,
             } => {
                 let method = NewtonCg::new()
+                    .forcing(Forcing::Constant { eta })
+                    .max_iterations(max_iterations);
+                Box::new(method.named(name))
+            }
+            Self::SaddleFreeNewton { lambda, dimension } => {
+                let rule = AdaptiveDamping {
+                    initial: lambda,
+                    ..AdaptiveDamping::default()
+                };
+                let method = SaddleFreeNewton::new(Spectrum::Krylov { dimension })
+                    .damping(Damping::Adaptive(rule));
+                Box::new(method.named(name))
+            }
+            Self::TrustRegion {
+                radius,
+                max_iterations,
+            } => {
+                let rule = RadiusRule {
+                    initial: radius,
+                    ..RadiusRule::default()
+                };
+                let method = TrustRegion::new(RegionSubproblem::Steihaug {
+                    max_iterations: Some(max_iterations),
+                });
+                Box::new(method.radius(rule).named(name))
+            }
+            Self::CubicNewton {
+                sigma,
+                max_iterations,
+            } => {
+                let weight = CubicWeight {
+                    initial: sigma,
+                    ..CubicWeight::default()
+                };
+                let method = CubicNewton::new(CubicSubproblem::Krylov {
+                    max_iterations,
+                    stop: CubicStop::default(),
+                });
+                Box::new(method.weight(weight).named(name))
+            }
+            Self::NewtonMr {
+                eta,
+                max_iterations,
+            } => {
+                let method = NewtonMr::new(Merit::Loss)
                     .forcing(Forcing::Constant { eta })
                     .max_iterations(max_iterations);
                 Box::new(method.named(name))

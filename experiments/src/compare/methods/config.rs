@@ -119,6 +119,42 @@ pub enum MethodConfig {
         #[serde(default = "twenty")]
         max_iterations: usize,
     },
+    /// Saddle-free Newton on the Krylov space of the gradient, with an adaptive λ.
+    SaddleFreeNewton {
+        /// λ of the first step.
+        #[serde(default = "hundredth")]
+        lambda: f64,
+        /// Dimensions of the Krylov space.
+        #[serde(default = "twenty")]
+        dimension: usize,
+    },
+    /// A trust region with Steihaug's conjugate gradients.
+    TrustRegion {
+        /// Δ of the first step.
+        #[serde(default = "one")]
+        radius: f64,
+        /// Iterations at most.
+        #[serde(default = "twenty")]
+        max_iterations: usize,
+    },
+    /// Adaptive cubic regularisation on the Krylov space of the gradient.
+    CubicNewton {
+        /// σ of the first step.
+        #[serde(default = "one")]
+        sigma: f64,
+        /// Dimensions of the Krylov space at most.
+        #[serde(default = "twenty")]
+        max_iterations: usize,
+    },
+    /// Newton-MR for any loss: MINRES, with directions of negative curvature.
+    NewtonMr {
+        /// η, at which MINRES stops.
+        #[serde(default = "tenth")]
+        eta: f64,
+        /// Its iterations at most.
+        #[serde(default = "twenty")]
+        max_iterations: usize,
+    },
 }
 
 /// Where momentum takes its gradient.
@@ -169,6 +205,10 @@ impl MethodConfig {
             Self::Newton { .. } => "newton".to_string(),
             Self::LevenbergMarquardt { .. } => "levenberg-marquardt".to_string(),
             Self::NewtonCg { .. } => "newton-cg".to_string(),
+            Self::SaddleFreeNewton { .. } => "saddle-free-newton".to_string(),
+            Self::TrustRegion { .. } => "trust-region".to_string(),
+            Self::CubicNewton { .. } => "cubic-newton".to_string(),
+            Self::NewtonMr { .. } => "newton-mr".to_string(),
         }
     }
 

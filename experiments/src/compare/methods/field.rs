@@ -85,6 +85,10 @@ pub fn default_field() -> Vec<Entrant> {
         "kind = 'l-bfgs'",
         "kind = 'levenberg-marquardt'",
         "kind = 'newton-cg'",
+        "kind = 'saddle-free-newton'",
+        "kind = 'trust-region'",
+        "kind = 'cubic-newton'",
+        "kind = 'newton-mr'",
     ];
     let mut field = baselines();
     field.extend(others.map(|text| Entrant::of(MethodConfig::described(text))));

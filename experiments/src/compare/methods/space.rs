@@ -72,6 +72,22 @@ impl MethodConfig {
                 ("eta", Range::log(1e-3, 0.9).at_most(0.9)),
                 ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
             ],
+            Self::SaddleFreeNewton { .. } => &[
+                ("lambda", Range::log(1e-4, 1e1)),
+                ("dimension", Range::integer(2.0, 100.0).at_least(1.0)),
+            ],
+            Self::TrustRegion { .. } => &[
+                ("radius", Range::log(1e-2, 1e1).at_most(1e3)),
+                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+            ],
+            Self::CubicNewton { .. } => &[
+                ("sigma", Range::log(1e-4, 1e1)),
+                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+            ],
+            Self::NewtonMr { .. } => &[
+                ("eta", Range::log(1e-3, 0.9).at_most(0.99)),
+                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+            ],
         };
         let owned = ranges
             .iter()
@@ -82,8 +98,12 @@ impl MethodConfig {
     /// The hyperparameter whose neighbourhood shows how sensitive the method is.
     pub fn main(&self) -> &'static str {
         match self {
-            Self::Newton { .. } | Self::LevenbergMarquardt { .. } => "lambda",
-            Self::NewtonCg { .. } => "eta",
+            Self::Newton { .. }
+            | Self::LevenbergMarquardt { .. }
+            | Self::SaddleFreeNewton { .. } => "lambda",
+            Self::NewtonCg { .. } | Self::NewtonMr { .. } => "eta",
+            Self::TrustRegion { .. } => "radius",
+            Self::CubicNewton { .. } => "sigma",
             _ => "learning_rate",
         }
     }
