@@ -18,7 +18,7 @@
 //! | … with [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
 //! | [`Newton`] | 1 gradient, dim products | small models; undamped, fixed or adaptive [`Damping`] |
 //! | [`NewtonCg`] | 1 gradient, 1 product an iteration | large models; negative curvature is found and reported |
-//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the same of Burn with warm-up, caps, rules and searches |
+//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the optimisers of Burn with warm-up, caps, rules and searches |
 //! | … with [`AdaHessian`] | + 1 product, or fewer | Adam with a random estimate of the Hessian's diagonal |
 //! | … with [`SophiaH`], [`SophiaG`] | + 1 product, or 1 gradient, in every tenth | clipped steps over averaged curvatures |
 //! | … with [`Shampoo`] | 1 gradient | a preconditioner for each dimension of each parameter |
