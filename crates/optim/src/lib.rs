@@ -22,7 +22,7 @@
 //! | [`TrustRegion`] | 1 gradient, 1 loss, 1 product an iteration | a radius that follows how well the model foretells the loss |
 //! | [`CubicNewton`] | 1 gradient, 1 loss, 1 product an iteration | the same with a cubic term in place of a radius |
 //! | [`NewtonMr`] | 1 product an iteration, 1 gradient a trial | singular and indefinite Hessians, by the norm of the gradient or the loss |
-//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the same of Burn with warm-up, caps, rules and searches |
+//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the optimisers of Burn with warm-up, caps, rules and searches |
 //! | … with [`AdaHessian`] | + 1 product, or fewer | Adam with a random estimate of the Hessian's diagonal |
 //! | … with [`SophiaH`], [`SophiaG`] | + 1 product, or 1 gradient, in every tenth | clipped steps over averaged curvatures |
 //! | … with [`Shampoo`] | 1 gradient | a preconditioner for each dimension of each parameter |
