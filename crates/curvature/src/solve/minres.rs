@@ -30,7 +30,8 @@ pub struct MinresOptions<'a> {
     /// dtype (1e-8 in f64, 2e-4 in f32), which is what rounding lets inconsistent systems reach. A consistent system with a
     /// condition number above 1/√u needs a smaller one to be solved to the end.
     pub normal_tolerance: Option<f64>,
-    /// The stopping rule of Newton-MR, ‖Ar‖ ≤ η ‖Ax‖, beside the others.
+    /// The stopping rule of Newton-MR, ‖Ar‖ ≤ η ‖Ax‖, beside the others; where it holds nonpositive curvature of the same residual is not
+    /// reported, as in the authors' algorithm.
     pub subproblem_tolerance: Option<f64>,
     /// What is done about directions of nonpositive curvature.
     pub curvature: MinresCurvature,
@@ -391,16 +392,18 @@ impl<'a> Run<'a> {
         if normal <= tolerance * self.operator_norm {
             return Some(Ended::LeastSquares);
         }
-        if let MinresCurvature::Report { floor } = self.options.curvature
-            && rayleigh <= floor
-        {
-            return Some(Ended::NegativeCurvature {
-                metric_rayleigh: rayleigh,
-            });
-        }
         let image = (self.phi_first.powi(2) - self.phi.powi(2)).max(0.0).sqrt();
-        match self.options.subproblem_tolerance {
-            Some(eta) if self.phi * normal <= eta * image => Some(Ended::Subproblem),
+        if let Some(eta) = self.options.subproblem_tolerance
+            && self.phi * normal <= eta * image
+        {
+            return Some(Ended::Subproblem);
+        }
+        match self.options.curvature {
+            MinresCurvature::Report { floor } if rayleigh <= floor => {
+                Some(Ended::NegativeCurvature {
+                    metric_rayleigh: rayleigh,
+                })
+            }
             _ => None,
         }
     }
