@@ -6,9 +6,10 @@ use ravine_curvature::Likelihood;
 use ravine_optim::{
     AdaHessian, AdaptiveDamping, Armijo, BurnDirection, BurnLbfgs, BurnOptimizer, CubicNewton,
     CubicStop, CubicSubproblem, CubicWeight, CurvatureCap, Damping, Descent, Forcing,
-    GradientDescent, Grafting, LearningRate, Merit, Method, Newton, NewtonCg, NewtonMr, RadiusRule,
-    RegionSubproblem, SaddleFreeNewton, Schedule, Shampoo, SharpnessCap, Soap, SophiaG, SophiaH,
-    Spectrum, Statistics, TrustRegion,
+    GradientDescent, Grafting, HessianFree, KfacDamping, KfacDescent, KfacGamma, KfacLength,
+    LearningRate, LevenbergMarquardt, Merit, Method, NaturalGradient, Newton, NewtonCg, NewtonMr,
+    RadiusRule, RegionSubproblem, SaddleFreeNewton, Schedule, Shampoo, SharpnessCap, Soap, SophiaG,
+    SophiaH, Spectrum, Statistics, TrustRegion,
 };
 
 use super::{MethodConfig, MomentumForm, Shrinking};
@@ -193,6 +194,63 @@ impl MethodConfig {
                     .forcing(Forcing::Constant { eta })
                     .max_iterations(max_iterations);
                 Box::new(method.named(name))
+            }
+            Self::HessianFree {
+                lambda,
+                max_iterations,
+            } => {
+                let damping = LevenbergMarquardt {
+                    initial: lambda,
+                    ..LevenbergMarquardt::default()
+                };
+                let method = HessianFree::new()
+                    .damping(damping)
+                    .max_iterations(max_iterations);
+                Box::new(method.named(name))
+            }
+            Self::NaturalGradient {
+                learning_rate,
+                damping,
+                max_iterations,
+                shrinking,
+            } => {
+                let direction = NaturalGradient::new(damping).max_iterations(max_iterations);
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(Descent::new(direction, schedule).named(name))
+            }
+            Self::Kfac {
+                lambda,
+                inverse_every,
+            } => {
+                let rule = LevenbergMarquardt {
+                    initial: lambda,
+                    increase: 20.0 / 19.0,
+                    decrease: 19.0 / 20.0,
+                    ..LevenbergMarquardt::default()
+                };
+                let damping = KfacDamping::Adaptive {
+                    lambda: rule,
+                    every: 5,
+                    gamma: KfacGamma::Search { every: 20 },
+                };
+                let method = KfacDescent::new()
+                    .damping(damping)
+                    .inverse_every(inverse_every as u64);
+                Box::new(method.named(name))
+            }
+            Self::KfacRate {
+                learning_rate,
+                damping,
+                momentum,
+                shrinking,
+            } => {
+                let length = KfacLength::Rate {
+                    schedule: shrinking.schedule(learning_rate, horizon),
+                    momentum,
+                    clipping: None,
+                };
+                let method = KfacDescent::plain(learning_rate, damping).length(length);
+                Box::new(method.inverse_every(5).named(name))
             }
             Self::SharpnessCap {
                 learning_rate,

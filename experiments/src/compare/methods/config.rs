@@ -246,6 +246,54 @@ pub enum MethodConfig {
         #[serde(default)]
         shrinking: Shrinking,
     },
+    /// Hessian-free optimisation: conjugate gradients on the Gauss-Newton matrix with an adaptive λ.
+    HessianFree {
+        /// λ of the first step.
+        #[serde(default = "one")]
+        lambda: f64,
+        /// Iterations of conjugate gradients at most.
+        #[serde(default = "fifty")]
+        max_iterations: usize,
+    },
+    /// The natural gradient, by conjugate gradients on the Fisher matrix with a fixed λ.
+    NaturalGradient {
+        /// ε of the first step.
+        #[serde(default = "one")]
+        learning_rate: f64,
+        /// λ.
+        #[serde(default = "thousandth")]
+        damping: f64,
+        /// Iterations of conjugate gradients at most.
+        #[serde(default = "twenty")]
+        max_iterations: usize,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// K-FAC as in its paper: step and momentum from the Gauss-Newton model, an adaptive λ.
+    Kfac {
+        /// λ of the first step.
+        #[serde(default = "one")]
+        lambda: f64,
+        /// Steps between two inverses.
+        #[serde(default = "five")]
+        inverse_every: usize,
+    },
+    /// K-FAC with a learning rate, momentum, and a fixed damping.
+    KfacRate {
+        /// ε of the first step.
+        #[serde(default = "hundredth")]
+        learning_rate: f64,
+        /// λ.
+        #[serde(default = "hundredth")]
+        damping: f64,
+        /// μ.
+        #[serde(default = "nine_tenths")]
+        momentum: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
 }
 
 /// Where momentum takes its gradient.
@@ -300,6 +348,12 @@ impl MethodConfig {
             Self::TrustRegion { .. } => "trust-region".to_string(),
             Self::CubicNewton { .. } => "cubic-newton".to_string(),
             Self::NewtonMr { .. } => "newton-mr".to_string(),
+            Self::HessianFree { .. } => "hessian-free".to_string(),
+            Self::NaturalGradient { shrinking, .. } => {
+                format!("natural-gradient{}", shrinking.suffix())
+            }
+            Self::Kfac { .. } => "kfac".to_string(),
+            Self::KfacRate { shrinking, .. } => format!("kfac-rate{}", shrinking.suffix()),
             Self::SharpnessCap { .. } => "sharpness-cap".to_string(),
             Self::Muon { shrinking, .. } => format!("muon{}", shrinking.suffix()),
             Self::AdaHessian { shrinking, .. } => format!("ada-hessian{}", shrinking.suffix()),
@@ -388,6 +442,12 @@ fn ninety_five() -> f64 {
 }
 fn ninety_nine() -> f64 {
     0.99
+}
+fn five() -> usize {
+    5
+}
+fn fifty() -> usize {
+    50
 }
 fn twenty() -> usize {
     20

@@ -123,6 +123,27 @@ impl MethodConfig {
                 ("eta", Range::log(1e-3, 0.9).at_most(0.99)),
                 ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
             ],
+            Self::HessianFree { .. } => &[
+                ("lambda", Range::log(1e-3, 1e2)),
+                ("max_iterations", Range::integer(5.0, 250.0).at_least(1.0)),
+            ],
+            Self::NaturalGradient { .. } => &[
+                ("learning_rate", Range::log(1e-2, 1e1)),
+                ("damping", Range::log(1e-5, 1e0)),
+                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+            ],
+            Self::Kfac { .. } => &[
+                ("lambda", Range::log(1e-2, 1e3)),
+                ("inverse_every", Range::integer(1.0, 20.0).at_least(1.0)),
+            ],
+            Self::KfacRate { .. } => &[
+                ("learning_rate", Range::log(1e-3, 1e0)),
+                ("damping", Range::log(1e-5, 1e0)),
+                (
+                    "momentum",
+                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
+                ),
+            ],
             Self::SharpnessCap { .. } => &[
                 ("learning_rate", Range::log(1e-2, 1e2)),
                 (
@@ -185,7 +206,9 @@ impl MethodConfig {
         match self {
             Self::Newton { .. }
             | Self::LevenbergMarquardt { .. }
-            | Self::SaddleFreeNewton { .. } => "lambda",
+            | Self::SaddleFreeNewton { .. }
+            | Self::HessianFree { .. }
+            | Self::Kfac { .. } => "lambda",
             Self::NewtonCg { .. } | Self::NewtonMr { .. } => "eta",
             Self::TrustRegion { .. } => "radius",
             Self::CubicNewton { .. } => "sigma",
@@ -216,7 +239,15 @@ impl MethodConfig {
         let known = setting.structure;
         let products = match self {
             Self::Newton { .. } | Self::LevenbergMarquardt { .. } => setting.dim,
-            Self::SophiaG { .. } if known.likelihood.is_none() => {
+            Self::HessianFree { .. } if !known.outputs => {
+                return Some("the loss has no outputs, and so no Gauss-Newton matrix".to_string());
+            }
+            Self::Kfac { .. } | Self::KfacRate { .. } if !known.layers => {
+                return Some(
+                    "no layers with Kronecker factors were found for all parameters".to_string(),
+                );
+            }
+            Self::NaturalGradient { .. } | Self::SophiaG { .. } if known.likelihood.is_none() => {
                 return Some(
                     "the loss is the negative log-likelihood of no known distribution".to_string(),
                 );
