@@ -2,6 +2,8 @@
 
 mod ada_hessian;
 mod conjugate;
+#[cfg(test)]
+mod frozen;
 mod gradient;
 mod hutchinson_probes;
 mod lbfgs;

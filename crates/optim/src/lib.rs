@@ -1,5 +1,5 @@
 //! Steps through ill-conditioned losses, with their bill: gradient descent with shrinking rates, Newton-type methods, and the
-//! optimisers of Burn, all in one loop that counts losses, gradients and Hessian-vector products.
+//! optimisers of Burn, all in one loop that counts losses, gradients and curvature products.
 //!
 //! A [`Method`] takes one step at a time and asks an [`Oracle`] for what it needs; the oracle counts ([`Cost`]) and
 //! forgets nothing it has just been told. [`Method::state`] takes out what a method remembers, so that a run can be cut and go on. [`run`] repeats the step on the whole data or on a stream of batches until a
@@ -22,11 +22,14 @@
 //! | [`TrustRegion`] | 1 gradient, 1 loss, 1 product an iteration | a radius that follows how well the model foretells the loss |
 //! | [`CubicNewton`] | 1 gradient, 1 loss, 1 product an iteration | the same with a cubic term in place of a radius |
 //! | [`NewtonMr`] | 1 product an iteration, 1 gradient a trial | singular and indefinite Hessians, by the norm of the gradient or the loss |
-//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the same of Burn with warm-up, caps, rules and searches |
+//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the optimisers of Burn with warm-up, caps, rules and searches |
 //! | … with [`AdaHessian`] | + 1 product, or fewer | Adam with a random estimate of the Hessian's diagonal |
 //! | … with [`SophiaH`], [`SophiaG`] | + 1 product, or 1 gradient, in every tenth | clipped steps over averaged curvatures |
 //! | … with [`Shampoo`] | 1 gradient | a preconditioner for each dimension of each parameter |
 //! | … with [`Soap`] | 1 gradient | Adam in the eigenbasis of Shampoo |
+//! | [`HessianFree`] | 1 gradient, 1 Gauss-Newton product an iteration, a few losses | deep networks on large batches; the curvature can be on a part of the batch |
+//! | [`NaturalGradient`] | + 1 Gauss-Newton product an iteration | a [`Direction`], with any [`LearningRate`] or a trust region in KL |
+//! | [`KfacDescent`] | 1 gradient, 2 passes for factors, at most 2 Gauss-Newton products | networks of linear layers and convolutions, on batches |
 //! | [`BurnOptimizer`] | 1 gradient | momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon |
 //! | [`BurnLbfgs`] | 1 gradient an evaluation | L-BFGS of Burn |
 //!
@@ -71,10 +74,14 @@ mod error;
 mod from_burn;
 mod gain;
 mod gradient_descent;
+mod hessian_free;
+mod kfac_descent;
 mod krylov;
 mod learning_rate;
+mod levenberg_marquardt;
 mod line_search;
 mod method;
+mod natural_gradient;
 mod newton;
 mod newton_cg;
 mod newton_mr;
@@ -90,6 +97,8 @@ mod second_order_tests;
 mod state;
 mod strong_wolfe;
 #[cfg(test)]
+mod test_network;
+#[cfg(test)]
 mod test_problems;
 mod trust_region;
 
@@ -104,9 +113,13 @@ pub use direction::{
 pub use error::OptimError;
 pub use from_burn::{BurnDirection, BurnLbfgs, BurnOptimizer, ParameterInfo};
 pub use gradient_descent::{GradientDescent, Sgd};
+pub use hessian_free::{CurvatureMatrix, HessianFree, Preconditioning};
+pub use kfac_descent::{KfacDamping, KfacDescent, KfacGamma, KfacLength, ModelMomentum};
 pub use learning_rate::{CurvatureCap, LearningRate, Nonmonotone, Search, SharpnessCap};
+pub use levenberg_marquardt::LevenbergMarquardt;
 pub use line_search::{Armijo, Line, LineSearch};
 pub use method::{EndingKind, Method, Quantity, Step, StepEnding};
+pub use natural_gradient::{KlRegion, NaturalGradient};
 pub use newton::{AdaptiveDamping, Damping, Newton};
 pub use newton_cg::{Forcing, NewtonCg};
 pub use newton_mr::{Merit, NewtonMr};

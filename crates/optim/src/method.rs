@@ -1,5 +1,5 @@
 use burn::prelude::*;
-use ravine_curvature::vector;
+use ravine_curvature::{CurvatureError, vector};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cost, MethodState, OptimError, Oracle};
@@ -292,6 +292,17 @@ impl<'a> Start<'a> {
             ending: to.ending,
             cost: oracle.cost() - self.earlier,
         }
+    }
+}
+
+/// A curvature that is not finite as the ending that it is; any other error as it was.
+pub(crate) fn not_finite(error: OptimError) -> Result<StepEnding, OptimError> {
+    match error {
+        OptimError::Curvature(CurvatureError::NonFinite { value, .. }) => {
+            let quantity = Quantity::Hessian;
+            Ok(StepEnding::NonFinite { quantity, value })
+        }
+        other => Err(other),
     }
 }
 

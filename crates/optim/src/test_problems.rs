@@ -275,11 +275,16 @@ impl<const D: usize> ToVec for Tensor<D> {
     }
 }
 
+/// The numbers of [`least_squares`]: W from 0, X from 5, Y from 17, row by row.
+pub(crate) fn least_squares_number(i: usize) -> f32 {
+    ((i * 37 + 11) % 23) as f32 / 8.0 - 1.375
+}
+
 /// ½/N ‖X W + 1 bᵀ − Y‖² of one linear layer from 3 to 2 on 6 examples, evaluated in f64.
 pub(crate) fn least_squares() -> Point {
     use burn::nn::Linear;
     let device = Device::flex();
-    let number = |i: usize| ((i * 37 + 11) % 23) as f32 / 8.0 - 1.375;
+    let number = least_squares_number;
     let numbers =
         |from: usize, count: usize| -> Vec<f32> { (from..from + count).map(number).collect() };
     let matrix = |from: usize, rows: usize, columns: usize| {

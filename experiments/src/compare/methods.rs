@@ -10,7 +10,7 @@ mod space;
 
 pub use config::{MethodConfig, MomentumForm, Shrinking};
 pub use field::{Entrant, baselines, complete_field, default_field};
-pub use space::Setting;
+pub use space::{Setting, Structure};
 
 #[cfg(test)]
 mod tests {
@@ -86,9 +86,23 @@ mod tests {
             dim,
             budget: 100.0,
             product: 2.0,
+            structure: Structure::default(),
         };
         assert!(newton.obstacle(setting(50)).is_some());
         assert!(newton.obstacle(setting(10)).is_none());
+        let sophia = MethodConfig::described("kind = 'sophia-g'");
+        assert!(sophia.obstacle(setting(50)).is_some());
+        let categorical = Structure {
+            likelihood: Some(ravine_curvature::Likelihood::Categorical),
+            ..Structure::default()
+        };
+        let known = Setting {
+            structure: categorical,
+            ..setting(50)
+        };
+        assert!(sophia.obstacle(known).is_none());
+        let text = toml::to_string(&sophia.for_problem(categorical)).unwrap();
+        assert!(text.contains("likelihood = \"categorical\""), "{text}");
         let adam = MethodConfig::described("kind = 'adam'");
         assert!(adam.obstacle(setting(1_000_000)).is_none());
     }

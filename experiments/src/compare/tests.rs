@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::measures::measure;
-use super::methods::default_field;
+use super::methods::{Entrant, MethodConfig, baselines};
 use super::plan::{Costs, Plan, Wishes};
 use super::problems::build;
 use super::story;
@@ -58,10 +58,27 @@ fn tiny() -> Experiment<Config> {
     }
 }
 
+/// The baselines, one that is too dear, and some with products, factors and random choices.
+fn small_field() -> Vec<Entrant> {
+    let kinds = [
+        "levenberg-marquardt",
+        "newton-cg",
+        "hessian-free",
+        "kfac",
+        "sophia-g",
+        "soap",
+    ];
+    let described = |kind: &&str| toml::from_str::<MethodConfig>(&format!("kind = '{kind}'"));
+    let others = kinds
+        .iter()
+        .map(|kind| Entrant::of(described(kind).unwrap()));
+    baselines().into_iter().chain(others).collect()
+}
+
 fn run(context: &Context<Config>) -> anyhow::Result<Report> {
     let config = context.config();
     let names = ["digits-cnn", "rosenbrock-2"].map(String::from);
-    let (own, field, tuning) = (BTreeMap::new(), default_field(), Seeds::from(100..102));
+    let (own, field, tuning) = (BTreeMap::new(), small_field(), Seeds::from(100..102));
     let plan = Plan::new(&Wishes {
         problems: &names,
         own_problems: &own,

@@ -3,7 +3,7 @@
 use ravine_curvature::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::methods::{Entrant, MethodConfig, Setting};
+use super::methods::{Entrant, MethodConfig, Setting, Structure};
 use super::plan::Plan;
 use super::problems::Ready;
 use super::record::{Record, Terms};
@@ -99,6 +99,8 @@ pub fn best(trials: &[Trial]) -> Option<&Trial> {
 /// One method on one problem, while it is tuned.
 struct Tuned<'a> {
     entrant: &'a Entrant,
+    /// The entrant's method, with what the problem adds.
+    method: MethodConfig,
     space: Space,
     trials: Vec<Trial>,
     widened: Vec<OnEdge>,
@@ -159,11 +161,13 @@ pub fn compete<C>(
         dim: ready.train().dim(),
         budget: terms.budget,
         product: terms.weights.product,
+        structure: Structure::of(&ready.step_point()?),
     };
     let mut field = Vec::new();
     for entrant in &plan.field {
         field.push(Tuned {
             entrant,
+            method: entrant.method.for_problem(setting.structure),
             space: entrant.space()?,
             trials: Vec::new(),
             widened: Vec::new(),
@@ -225,7 +229,7 @@ impl<C> Arena<'_, C> {
             let space = space(tuned);
             for number in numbers.clone() {
                 let values = search::point(&space, seed, number);
-                let method = tuned.entrant.method.with_values(&values)?;
+                let method = tuned.method.with_values(&values)?;
                 values_of.push((index, values));
                 jobs.extend(self.plan.tuning_seeds.iter().map(|seed| Job {
                     name: format!("{}/{name}/trial={number}/seed={seed}", self.problem),
@@ -254,14 +258,14 @@ impl<C> Arena<'_, C> {
                 continue;
             };
             let name = tuned.entrant.name();
-            let method = tuned.entrant.method.with_values(&chosen.values)?;
+            let method = tuned.method.with_values(&chosen.values)?;
             jobs.extend(report.iter().map(|seed| Job {
                 name: format!("{}/{name}/report/seed={seed}", self.problem),
                 method: method.clone(),
                 seed: *seed,
             }));
             for factor in NEIGHBOURS {
-                let method = tuned.entrant.method.with_values(&beside(tuned, factor))?;
+                let method = tuned.method.with_values(&beside(tuned, factor))?;
                 jobs.extend(tuning.iter().map(|seed| Job {
                     name: format!("{}/{name}/main*{factor}/seed={seed}", self.problem),
                     method: method.clone(),

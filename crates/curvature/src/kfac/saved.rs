@@ -70,6 +70,11 @@ impl KfacFactors {
 }
 
 impl SavedFactors {
+    /// Parameters of the model that they belong to.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// The factors for the model, the device and the dtype of a point.
     ///
     /// # Errors

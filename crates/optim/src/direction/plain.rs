@@ -1,6 +1,11 @@
 //! Problems with matrices and kernels among their parameters, and the formulas of papers written out on plain numbers: what directions
 //! are compared with.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "indices as the formulas have them"
+)]
+
 use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
@@ -9,11 +14,14 @@ use ravine_curvature::{LinearOperator, Objective, Point, Precision, vector};
 use crate::test_problems::quadratic_in_f64;
 use crate::{Method, Oracle, StepEnding};
 
+type Gradient = Box<dyn Fn(&[f64]) -> Vec<f64>>;
+type Product = Box<dyn Fn(&[f64], &[f64]) -> Vec<f64>>;
+
 /// A problem whose derivatives are at hand without an oracle.
 pub(super) struct Twin {
     pub(super) point: Point,
-    pub(super) gradient: Box<dyn Fn(&[f64]) -> Vec<f64>>,
-    pub(super) product: Box<dyn Fn(&[f64], &[f64]) -> Vec<f64>>,
+    pub(super) gradient: Gradient,
+    pub(super) product: Product,
 }
 
 impl Twin {

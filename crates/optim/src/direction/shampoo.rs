@@ -61,7 +61,7 @@ pub enum Grafting {
 /// full matrix of AdaGrad. A dimension longer than [`Shampoo::max_dimension`] keeps the diagonal of Sᵢ, or none ([`Oversized`]);
 /// k counts the dimensions that have a preconditioner.
 ///
-/// `pytorch_optimizer` 4.1 does the same to vectors and matrices with f = 1 and no momentum (its ϵ is 1e-6); with f > 1 it renews the
+/// `pytorch_optimizer` 4.1 does the same with f = 1 and no momentum (its ϵ is 1e-6); with f > 1 it renews the
 /// roots where t mod f = 0 and has none before. `torch-optimizer` 0.3 has the power −1/k, and takes the statistics of each dimension from
 /// what the dimensions before it have already been applied to. Both mix momentum into the gradient before the preconditioner.
 ///

@@ -50,7 +50,10 @@ pub enum Normalisation {
 ///
 /// Dimensions longer than [`Soap::max_dimension`] have no basis (Qᵢ = I); parameters of rank 1 go by plain Adam unless
 /// [`Vectors::Rotated`]. Signs of the columns of Qᵢ do not matter. Where the gradients so far do not span a dimension, as in the first step
-/// of a matrix that is not square, the rest of its basis is what the eigensolver makes of it: there implementations differ.
+/// of a matrix that is not square, the rest of its basis is what the eigensolver makes of it: there implementations differ. Along such
+/// directions, along the one in which the gradient of a layer before a softmax has none, and off the diagonal of the first G' on an
+/// unchanged batch, M' and √V are rounding: above ϵ it becomes steps of Adam's size, so that in f32 trajectories differ from those in f64
+/// unless ϵ is well above the rounding of gradients.
 ///
 /// This is the reference code of the authors where it differs from algorithm 3 of the paper: that has √(V + ϵ), no bias corrections,
 /// and leaves V unsorted. Their code decays after the update, θ ← (1 − ελ)(θ − …); here both are parts of d. Merging of small dimensions is

@@ -200,6 +200,57 @@ fn by_the_loss_negative_curvature_is_followed_forward() {
 }
 
 #[test]
+fn steps_by_hand_away_from_a_saddle() {
+    // θ₀² − θ₁² + θ₁⁴ by hand; near the saddle α grows forward.
+    let loss = |[x, y]: [f64; 2]| x * x - y * y + y.powi(4);
+    let norm = |v: [f64; 2]| inner(v, v).sqrt();
+    let eta = 0.01;
+    let mut oracle = Oracle::new(crate::test_problems::double_well());
+    let mut method = NewtonMr::new(Merit::Loss);
+    let mut theta = vector64(&[0.5, 0.01]);
+    let mut at = [0.5_f64, 0.01];
+    let mut farthest = 0.0_f64;
+    for step in 0..5 {
+        let [x, y] = at;
+        let g = [2.0 * x, -2.0 * y + 4.0 * y.powi(3)];
+        let hessian = [[2.0, 0.0], [0.0, -2.0 + 12.0 * y * y]];
+        let downward = |r: [f64; 2]| inner(r, times(hessian, r)) <= 0.0;
+        let (s, r) = first_iterate(g, hessian);
+        let (d, curved) = if downward(g) {
+            (plus([0.0, 0.0], -1.0, g), true)
+        } else if norm(r) <= 10.0 * f64::EPSILON * norm(g) {
+            (s, false)
+        } else if downward(r) {
+            (r, true)
+        } else if norm(times(hessian, r)) <= eta * norm(times(hessian, s)) {
+            (s, false)
+        } else {
+            (newton(g, hessian), false)
+        };
+        let enough = |alpha: f64| loss(plus(at, alpha, d)) <= loss(at) + 1e-4 * alpha * inner(g, d);
+        let mut alpha = 1.0;
+        while curved && enough(alpha) && enough(2.0 * alpha) {
+            alpha *= 2.0;
+        }
+        while !enough(alpha) {
+            alpha *= 0.5;
+        }
+        farthest = farthest.max(alpha);
+        at = plus(at, alpha, d);
+        let taken = method.step(&mut oracle, &theta).unwrap();
+        assert_eq!(taken.learning_rate, Some(alpha), "step {step}");
+        theta = taken.theta;
+        for (found, expected) in vector::to_f64(&theta).iter().zip(at) {
+            assert!(
+                (found - expected).abs() < 1e-10,
+                "{step}: {found} {expected}"
+            );
+        }
+    }
+    assert!(farthest > 2.0, "{farthest}");
+}
+
+#[test]
 fn by_the_norm_of_the_gradient_a_saddle_attracts() {
     let mut oracle = Oracle::new(saddle());
     let step = NewtonMr::default()

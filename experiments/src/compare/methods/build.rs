@@ -1,12 +1,15 @@
 //! From a description to a method.
 
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, AdamWConfig, LineSearchFn, SgdConfig};
+use burn::optim::{AdamConfig, AdamWConfig, LineSearchFn, MuonConfig, SgdConfig};
+use ravine_curvature::Likelihood;
 use ravine_optim::{
-    AdaptiveDamping, Armijo, BurnLbfgs, BurnOptimizer, CubicNewton, CubicStop, CubicSubproblem,
-    CubicWeight, CurvatureCap, Damping, Forcing, GradientDescent, LearningRate, Merit, Method,
-    Newton, NewtonCg, NewtonMr, RadiusRule, RegionSubproblem, SaddleFreeNewton, Schedule, Spectrum,
-    TrustRegion,
+    AdaHessian, AdaptiveDamping, Armijo, BurnDirection, BurnLbfgs, BurnOptimizer, CubicNewton,
+    CubicStop, CubicSubproblem, CubicWeight, CurvatureCap, Damping, Descent, Forcing,
+    GradientDescent, Grafting, HessianFree, KfacDamping, KfacDescent, KfacGamma, KfacLength,
+    LearningRate, LevenbergMarquardt, Merit, Method, NaturalGradient, Newton, NewtonCg, NewtonMr,
+    RadiusRule, RegionSubproblem, SaddleFreeNewton, Schedule, Shampoo, SharpnessCap, Soap, SophiaG,
+    SophiaH, Spectrum, Statistics, TrustRegion,
 };
 
 use super::{MethodConfig, MomentumForm, Shrinking};
@@ -191,6 +194,136 @@ impl MethodConfig {
                     .forcing(Forcing::Constant { eta })
                     .max_iterations(max_iterations);
                 Box::new(method.named(name))
+            }
+            Self::HessianFree {
+                lambda,
+                max_iterations,
+            } => {
+                let damping = LevenbergMarquardt {
+                    initial: lambda,
+                    ..LevenbergMarquardt::default()
+                };
+                let method = HessianFree::new()
+                    .damping(damping)
+                    .max_iterations(max_iterations);
+                Box::new(method.named(name))
+            }
+            Self::NaturalGradient {
+                learning_rate,
+                damping,
+                max_iterations,
+                shrinking,
+            } => {
+                let direction = NaturalGradient::new(damping).max_iterations(max_iterations);
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(Descent::new(direction, schedule).named(name))
+            }
+            Self::Kfac {
+                lambda,
+                inverse_every,
+            } => {
+                let rule = LevenbergMarquardt {
+                    initial: lambda,
+                    increase: 20.0 / 19.0,
+                    decrease: 19.0 / 20.0,
+                    ..LevenbergMarquardt::default()
+                };
+                let damping = KfacDamping::Adaptive {
+                    lambda: rule,
+                    every: 5,
+                    gamma: KfacGamma::Search { every: 20 },
+                };
+                let method = KfacDescent::new()
+                    .damping(damping)
+                    .inverse_every(inverse_every as u64);
+                Box::new(method.named(name))
+            }
+            Self::KfacRate {
+                learning_rate,
+                damping,
+                momentum,
+                shrinking,
+            } => {
+                let length = KfacLength::Rate {
+                    schedule: shrinking.schedule(learning_rate, horizon),
+                    momentum,
+                    clipping: None,
+                };
+                let method = KfacDescent::plain(learning_rate, damping).length(length);
+                Box::new(method.inverse_every(5).named(name))
+            }
+            Self::SharpnessCap {
+                learning_rate,
+                fraction,
+            } => {
+                let cap = SharpnessCap {
+                    fraction,
+                    ..SharpnessCap::default()
+                };
+                let rate = LearningRate::from(learning_rate).below_sharpness(cap);
+                Box::new(GradientDescent::new(rate).named(name))
+            }
+            Self::Muon {
+                learning_rate,
+                adam_w_factor,
+                shrinking,
+            } => {
+                let adam_w = AdamWConfig::new().with_weight_decay(0.0);
+                let direction = BurnDirection::muon(&MuonConfig::new(), &adam_w, adam_w_factor);
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(Descent::new(direction, schedule).named(name))
+            }
+            Self::AdaHessian {
+                learning_rate,
+                beta_1,
+                beta_2,
+                shrinking,
+            } => {
+                let direction = AdaHessian::new().betas(beta_1, beta_2);
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(Descent::new(direction, schedule).named(name))
+            }
+            Self::SophiaH {
+                learning_rate,
+                gamma,
+                shrinking,
+            } => {
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(Descent::new(SophiaH::new().gamma(gamma), schedule).named(name))
+            }
+            Self::SophiaG {
+                learning_rate,
+                gamma,
+                likelihood,
+                shrinking,
+            } => {
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                let likelihood = likelihood.unwrap_or(Likelihood::Categorical);
+                let direction = SophiaG::new(likelihood).gamma(gamma);
+                Box::new(Descent::new(direction, schedule).named(name))
+            }
+            Self::Shampoo {
+                learning_rate,
+                beta,
+                shrinking,
+            } => {
+                let direction = Shampoo::new()
+                    .every(5)
+                    .statistics(Statistics::Average { beta })
+                    .grafting(Grafting::Gradient)
+                    .momentum(0.9);
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(Descent::new(direction, schedule).named(name))
+            }
+            Self::Soap {
+                learning_rate,
+                beta_1,
+                beta_2,
+                shrinking,
+            } => {
+                let direction = Soap::new().betas(beta_1, beta_2).every(5);
+                let schedule = shrinking.schedule(learning_rate, horizon);
+                Box::new(Descent::new(direction, schedule).named(name))
             }
         }
     }

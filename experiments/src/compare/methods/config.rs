@@ -1,6 +1,7 @@
 //! What a method is in a configuration.
 
 use anyhow::{Context as _, anyhow};
+use ravine_curvature::Likelihood;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -155,6 +156,144 @@ pub enum MethodConfig {
         #[serde(default = "twenty")]
         max_iterations: usize,
     },
+    /// Gradient descent with ε ≤ c/λ_max, λ_max by a few Lanczos steps now and then.
+    SharpnessCap {
+        /// ε where the cap does not bind.
+        #[serde(default = "one")]
+        learning_rate: f64,
+        /// c.
+        #[serde(default = "one")]
+        fraction: f64,
+    },
+    /// Muon for matrices, AdamW at `adam_w_factor` times the rate for the rest.
+    Muon {
+        /// ε of the first step.
+        #[serde(default = "hundredth")]
+        learning_rate: f64,
+        /// The rate of AdamW over that of Muon.
+        #[serde(default = "tenth")]
+        adam_w_factor: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// AdaHessian, with one product in every step.
+    AdaHessian {
+        /// ε of the first step.
+        #[serde(default = "tenth")]
+        learning_rate: f64,
+        /// β₁.
+        #[serde(default = "nine_tenths")]
+        beta_1: f64,
+        /// β₂.
+        #[serde(default = "beta_2")]
+        beta_2: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// Sophia with Hutchinson's estimate of the Hessian's diagonal in every tenth step.
+    SophiaH {
+        /// ε of the first step.
+        #[serde(default = "thousandth")]
+        learning_rate: f64,
+        /// γ: the smaller, the more is clipped.
+        #[serde(default = "hundredth")]
+        gamma: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// Sophia with the Gauss-Newton-Bartlett estimate in every tenth step, for losses that are a negative log-likelihood.
+    SophiaG {
+        /// ε of the first step.
+        #[serde(default = "thousandth")]
+        learning_rate: f64,
+        /// γ: the smaller, the more is clipped.
+        #[serde(default = "twentieth")]
+        gamma: f64,
+        /// The likelihood; that of the problem where it is not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        likelihood: Option<Likelihood>,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// Shampoo with averages, grafted to the length of the gradient, with momentum 0.9; new roots in every fifth step.
+    Shampoo {
+        /// ε of the first step.
+        #[serde(default = "tenth")]
+        learning_rate: f64,
+        /// The decay of the averages.
+        #[serde(default = "ninety_nine")]
+        beta: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// SOAP, its bases renewed in every fifth step.
+    Soap {
+        /// ε of the first step.
+        #[serde(default = "hundredth")]
+        learning_rate: f64,
+        /// β₁.
+        #[serde(default = "ninety_five")]
+        beta_1: f64,
+        /// β₂.
+        #[serde(default = "ninety_five")]
+        beta_2: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// Hessian-free optimisation: conjugate gradients on the Gauss-Newton matrix with an adaptive λ.
+    HessianFree {
+        /// λ of the first step.
+        #[serde(default = "one")]
+        lambda: f64,
+        /// Iterations of conjugate gradients at most.
+        #[serde(default = "fifty")]
+        max_iterations: usize,
+    },
+    /// The natural gradient, by conjugate gradients on the Fisher matrix with a fixed λ.
+    NaturalGradient {
+        /// ε of the first step.
+        #[serde(default = "one")]
+        learning_rate: f64,
+        /// λ.
+        #[serde(default = "thousandth")]
+        damping: f64,
+        /// Iterations of conjugate gradients at most.
+        #[serde(default = "twenty")]
+        max_iterations: usize,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
+    /// K-FAC as in its paper: step and momentum from the Gauss-Newton model, an adaptive λ.
+    Kfac {
+        /// λ of the first step.
+        #[serde(default = "one")]
+        lambda: f64,
+        /// Steps between two inverses.
+        #[serde(default = "five")]
+        inverse_every: usize,
+    },
+    /// K-FAC with a learning rate, momentum, and a fixed damping.
+    KfacRate {
+        /// ε of the first step.
+        #[serde(default = "hundredth")]
+        learning_rate: f64,
+        /// λ.
+        #[serde(default = "hundredth")]
+        damping: f64,
+        /// μ.
+        #[serde(default = "nine_tenths")]
+        momentum: f64,
+        /// How ε shrinks.
+        #[serde(default)]
+        shrinking: Shrinking,
+    },
 }
 
 /// Where momentum takes its gradient.
@@ -209,6 +348,19 @@ impl MethodConfig {
             Self::TrustRegion { .. } => "trust-region".to_string(),
             Self::CubicNewton { .. } => "cubic-newton".to_string(),
             Self::NewtonMr { .. } => "newton-mr".to_string(),
+            Self::HessianFree { .. } => "hessian-free".to_string(),
+            Self::NaturalGradient { shrinking, .. } => {
+                format!("natural-gradient{}", shrinking.suffix())
+            }
+            Self::Kfac { .. } => "kfac".to_string(),
+            Self::KfacRate { shrinking, .. } => format!("kfac-rate{}", shrinking.suffix()),
+            Self::SharpnessCap { .. } => "sharpness-cap".to_string(),
+            Self::Muon { shrinking, .. } => format!("muon{}", shrinking.suffix()),
+            Self::AdaHessian { shrinking, .. } => format!("ada-hessian{}", shrinking.suffix()),
+            Self::SophiaH { shrinking, .. } => format!("sophia-h{}", shrinking.suffix()),
+            Self::SophiaG { shrinking, .. } => format!("sophia-g{}", shrinking.suffix()),
+            Self::Shampoo { shrinking, .. } => format!("shampoo{}", shrinking.suffix()),
+            Self::Soap { shrinking, .. } => format!("soap{}", shrinking.suffix()),
         }
     }
 
@@ -281,6 +433,21 @@ fn four() -> f64 {
 }
 fn ten() -> usize {
     10
+}
+fn twentieth() -> f64 {
+    0.05
+}
+fn ninety_five() -> f64 {
+    0.95
+}
+fn ninety_nine() -> f64 {
+    0.99
+}
+fn five() -> usize {
+    5
+}
+fn fifty() -> usize {
+    50
 }
 fn twenty() -> usize {
     20

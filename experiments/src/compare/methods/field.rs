@@ -89,6 +89,17 @@ pub fn default_field() -> Vec<Entrant> {
         "kind = 'trust-region'",
         "kind = 'cubic-newton'",
         "kind = 'newton-mr'",
+        "kind = 'hessian-free'",
+        "kind = 'natural-gradient'",
+        "kind = 'kfac'",
+        "kind = 'kfac-rate'\nshrinking = 'cosine'",
+        "kind = 'sharpness-cap'",
+        "kind = 'muon'\nshrinking = 'cosine'",
+        "kind = 'ada-hessian'\nshrinking = 'cosine'",
+        "kind = 'sophia-h'\nshrinking = 'cosine'",
+        "kind = 'sophia-g'\nshrinking = 'cosine'",
+        "kind = 'shampoo'\nshrinking = 'cosine'",
+        "kind = 'soap'\nshrinking = 'cosine'",
     ];
     let mut field = baselines();
     field.extend(others.map(|text| Entrant::of(MethodConfig::described(text))));

@@ -1,5 +1,7 @@
 //! Where a method's hyperparameters are searched, and whether it fits a budget.
 
+use ravine_curvature::{KfacOptions, Likelihood, Point, Seed};
+
 use super::MethodConfig;
 use crate::compare::search::{Range, Space};
 
@@ -12,6 +14,39 @@ pub struct Setting {
     pub budget: f64,
     /// Gradient-equivalents of a product.
     pub product: f64,
+    /// What is known of the loss beside its value.
+    pub structure: Structure,
+}
+
+/// What is known of a loss beside its value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Structure {
+    /// Whether the loss is a function of outputs, so that there is a Gauss-Newton matrix.
+    pub outputs: bool,
+    /// Whether layers with Kronecker factors were found.
+    pub layers: bool,
+    /// The distribution of labels that it is the negative log-likelihood of.
+    pub likelihood: Option<Likelihood>,
+}
+
+impl Structure {
+    /// Tries what a point allows.
+    pub fn of(point: &Point) -> Self {
+        let seed = Seed::new(0);
+        let all = [
+            Likelihood::Categorical,
+            Likelihood::Bernoulli,
+            Likelihood::Gaussian,
+        ];
+        let mut fitting = all
+            .into_iter()
+            .filter(|likelihood| point.sampled_gradient(*likelihood, seed).is_ok());
+        Self {
+            outputs: point.gauss_newton().is_ok(),
+            layers: point.kfac(&KfacOptions::default()).is_ok(),
+            likelihood: fitting.next(),
+        }
+    }
 }
 
 impl MethodConfig {
@@ -88,6 +123,77 @@ impl MethodConfig {
                 ("eta", Range::log(1e-3, 0.9).at_most(0.99)),
                 ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
             ],
+            Self::HessianFree { .. } => &[
+                ("lambda", Range::log(1e-3, 1e2)),
+                ("max_iterations", Range::integer(5.0, 250.0).at_least(1.0)),
+            ],
+            Self::NaturalGradient { .. } => &[
+                ("learning_rate", Range::log(1e-2, 1e1)),
+                ("damping", Range::log(1e-5, 1e0)),
+                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+            ],
+            Self::Kfac { .. } => &[
+                ("lambda", Range::log(1e-2, 1e3)),
+                ("inverse_every", Range::integer(1.0, 20.0).at_least(1.0)),
+            ],
+            Self::KfacRate { .. } => &[
+                ("learning_rate", Range::log(1e-3, 1e0)),
+                ("damping", Range::log(1e-5, 1e0)),
+                (
+                    "momentum",
+                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
+                ),
+            ],
+            Self::SharpnessCap { .. } => &[
+                ("learning_rate", Range::log(1e-2, 1e2)),
+                (
+                    "fraction",
+                    Range::linear(0.2, 2.0).at_least(0.05).at_most(2.0),
+                ),
+            ],
+            Self::Muon { .. } => &[
+                ("learning_rate", Range::log(1e-4, 1e0)),
+                ("adam_w_factor", Range::log(1e-2, 1e1)),
+            ],
+            Self::AdaHessian { .. } => &[
+                ("learning_rate", Range::log(1e-3, 1e1)),
+                (
+                    "beta_1",
+                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
+                ),
+                (
+                    "beta_2",
+                    Range::log_one_minus(0.9, 0.9999)
+                        .at_least(0.5)
+                        .at_most(0.99999),
+                ),
+            ],
+            Self::SophiaH { .. } | Self::SophiaG { .. } => &[
+                ("learning_rate", Range::log(1e-4, 1e0)),
+                ("gamma", Range::log(1e-3, 1e1)),
+            ],
+            Self::Shampoo { .. } => &[
+                ("learning_rate", Range::log(1e-3, 1e1)),
+                (
+                    "beta",
+                    Range::log_one_minus(0.5, 0.999)
+                        .at_least(0.0)
+                        .at_most(0.9999),
+                ),
+            ],
+            Self::Soap { .. } => &[
+                ("learning_rate", Range::log(1e-4, 1e0)),
+                (
+                    "beta_1",
+                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
+                ),
+                (
+                    "beta_2",
+                    Range::log_one_minus(0.5, 0.999)
+                        .at_least(0.0)
+                        .at_most(0.9999),
+                ),
+            ],
         };
         let owned = ranges
             .iter()
@@ -100,7 +206,9 @@ impl MethodConfig {
         match self {
             Self::Newton { .. }
             | Self::LevenbergMarquardt { .. }
-            | Self::SaddleFreeNewton { .. } => "lambda",
+            | Self::SaddleFreeNewton { .. }
+            | Self::HessianFree { .. }
+            | Self::Kfac { .. } => "lambda",
             Self::NewtonCg { .. } | Self::NewtonMr { .. } => "eta",
             Self::TrustRegion { .. } => "radius",
             Self::CubicNewton { .. } => "sigma",
@@ -108,10 +216,42 @@ impl MethodConfig {
         }
     }
 
-    /// Why no step fits the budget, if none does.
+    /// The method for a problem: with its likelihood, where that is asked for.
+    pub fn for_problem(&self, structure: Structure) -> Self {
+        match self.clone() {
+            Self::SophiaG {
+                learning_rate,
+                gamma,
+                likelihood: None,
+                shrinking,
+            } => Self::SophiaG {
+                learning_rate,
+                gamma,
+                likelihood: structure.likelihood,
+                shrinking,
+            },
+            other => other,
+        }
+    }
+
+    /// Why the method cannot take part, if it cannot: a loss of the wrong kind, or no step within the budget.
     pub fn obstacle(&self, setting: Setting) -> Option<String> {
+        let known = setting.structure;
         let products = match self {
             Self::Newton { .. } | Self::LevenbergMarquardt { .. } => setting.dim,
+            Self::HessianFree { .. } if !known.outputs => {
+                return Some("the loss has no outputs, and so no Gauss-Newton matrix".to_string());
+            }
+            Self::Kfac { .. } | Self::KfacRate { .. } if !known.layers => {
+                return Some(
+                    "no layers with Kronecker factors were found for all parameters".to_string(),
+                );
+            }
+            Self::NaturalGradient { .. } | Self::SophiaG { .. } if known.likelihood.is_none() => {
+                return Some(
+                    "the loss is the negative log-likelihood of no known distribution".to_string(),
+                );
+            }
             _ => return None,
         };
         let step = 1.0 + products as f64 * setting.product;

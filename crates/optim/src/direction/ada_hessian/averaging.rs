@@ -51,7 +51,7 @@ impl SpatialAveraging {
         }
         let parts = sized
             .into_iter()
-            .map(|(range, size)| averages(diagonal.clone().slice([range]), size));
+            .map(|(range, size)| averages(diagonal.clone().slice(range), size));
         Tensor::cat(parts.collect(), 0)
     }
 
@@ -72,13 +72,13 @@ fn averages(part: Tensor<1>, size: usize) -> Tensor<1> {
         return part;
     }
     let blocks = length / size;
-    let whole = part.clone().slice([0..blocks * size]);
+    let whole = part.clone().slice(0..blocks * size);
     let means = whole.reshape([blocks, size]).mean_dim(1);
     let whole = means.expand([blocks, size]).reshape([blocks * size]);
     if blocks * size == length {
         return whole;
     }
-    let rest = part.slice([blocks * size..length]);
+    let rest = part.slice(blocks * size..length);
     let rest = rest.clone().mean().expand([length - blocks * size]);
     Tensor::cat(vec![whole, rest], 0)
 }

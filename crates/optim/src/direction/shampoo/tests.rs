@@ -63,7 +63,7 @@ impl Plain {
                         };
                     }
                 }
-                if (t - 1) % self.every == 0 {
+                if (t - 1).is_multiple_of(self.every) {
                     let power = -1.0 / (2.0 * order as f64);
                     let root = |x: f64| (x.max(0.0) + self.epsilon).powf(power);
                     self.roots[p][axis] = function(&self.sums[p][axis], root);

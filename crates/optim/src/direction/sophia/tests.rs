@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_range_loop,
+    reason = "indices as the formulas have them"
+)]
+
 use super::*;
 use crate::direction::HutchinsonProbes;
 use crate::direction::plain::{
@@ -5,6 +10,7 @@ use crate::direction::plain::{
 };
 use crate::test_problems::{quadratic, vector32};
 use crate::{Cost, Descent, Direction, Method, MethodState, OptimError, Oracle, StepEnding};
+use burn::tensor::DType;
 use ravine_curvature::{CurvatureError, Likelihood, Precision, Seed};
 
 fn probes(dim: usize, count: usize) -> (HutchinsonProbes, Vec<Vec<f64>>) {
@@ -15,7 +21,7 @@ fn probes(dim: usize, count: usize) -> (HutchinsonProbes, Vec<Vec<f64>>) {
                 .collect()
         })
         .collect();
-    let tensor = |row: &Vec<f64>| Tensor::<1>::from_data(&row[..], &Device::flex());
+    let tensor = |row: &Vec<f64>| vector::from_f64(row, &Device::flex(), DType::F64);
     (
         HutchinsonProbes::Given(rows.iter().map(tensor).collect()),
         rows,
@@ -86,7 +92,7 @@ fn sophia_h_takes_the_steps_of_the_paper() {
 fn bartlett(theta: &[f64], labels: &[f64]) -> Vec<f64> {
     let input = |n: usize, i: usize| ((n * 3 + i) * 7 + 2) as f64 % 13.0 / 8.0 - 0.75;
     let (hidden, bias, output) = (&theta[..9], &theta[9..12], &theta[12..]);
-    let mut gradient = vec![0.0; 21];
+    let mut gradient = [0.0; 21];
     for n in 0..EXAMPLES {
         let activity: Vec<f64> = (0..3)
             .map(|j| {
