@@ -3,19 +3,24 @@
 use ravine_curvature::{KfacOptions, Likelihood};
 use ravine_optim::*;
 
-use super::follow;
+use super::{follow, follow_within};
+
+/// Conjugate gradients amplify rounding: up to 17 iterations in each of ten steps; the worst found was 3e-8, and as much comes of another
+/// last bit in the matrix.
+const GROWN_ROUNDING: f64 = 1e-6;
 
 #[test]
 fn hessian_free_against_martens() {
     let method = HessianFree::new().preconditioned(Preconditioning::None);
-    follow("hessian-free", method);
+    follow_within("hessian-free", method, GROWN_ROUNDING);
     let damping = LevenbergMarquardt {
-        initial: 0.01,
+        initial: 0.1,
         ..LevenbergMarquardt::default()
     };
     let method = HessianFree::new()
         .damping(damping)
-        .preconditioned(Preconditioning::EmpiricalFisher { exponent: 0.75 });
+        .preconditioned(Preconditioning::EmpiricalFisher { exponent: 0.75 })
+        .max_iterations(8);
     follow("hessian-free/preconditioned", method);
 }
 
