@@ -1,10 +1,11 @@
+use super::model::Model;
 use super::*;
 use crate::test_network::{
     DIM, Matrix, Twin, assert_close, axpy, damped, dot, inverse, net, net32, product, times,
 };
 use crate::test_problems::{least_squares, quadratic};
 use crate::{Budget, LevenbergMarquardt, Oracle, Silent, run};
-use ravine_curvature::{CurvatureError, Point};
+use ravine_curvature::{CurvatureError, Others, Point};
 
 const EXACT: KfacOptions = KfacOptions {
     factors: Factors::Exact,
@@ -119,7 +120,7 @@ impl Plain {
             0 => vec![self.gamma, omega * self.gamma, self.gamma / omega],
             _ => vec![self.gamma],
         };
-        let due = self.k <= 3 || self.k % EVERY[2] == 0 || gammas.len() > 1;
+        let due = self.k <= 3 || self.k.is_multiple_of(EVERY[2]) || gammas.len() > 1;
         let mut best: Option<(f64, Vec<f64>, f64)> = None;
         let factors = self.factors.clone().unwrap();
         let tried: Vec<([[Matrix; 2]; 2], f64)> = match due {
@@ -156,7 +157,7 @@ impl Plain {
         self.gamma = gamma;
         axpy(&mut self.theta, 1.0, &step);
         self.previous = Some(step);
-        if self.k % EVERY[0] == 0 {
+        if self.k.is_multiple_of(EVERY[0]) {
             let rho = (twin.loss(&self.theta) - f) / change;
             let omega = 0.95_f64.powi(EVERY[0] as i32);
             match rho {
