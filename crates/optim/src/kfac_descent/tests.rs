@@ -1,7 +1,8 @@
 use super::model::Model;
 use super::*;
 use crate::test_network::{
-    DIM, Matrix, Twin, assert_close, axpy, damped, dot, inverse, net, net32, product, times,
+    DIM, Matrix, Twin, assert_close, axpy, damped, dot, half_net, inverse, net, net32, product,
+    times,
 };
 use crate::test_problems::{least_squares, quadratic};
 use crate::{Budget, LevenbergMarquardt, Oracle, Silent, run};
@@ -539,4 +540,22 @@ fn the_quadratic_model_is_least_at_alpha_and_mu() {
     let along = model.previous(d.clone() * 2.0).unwrap();
     let single = model.best(&d, Some(&along)).unwrap();
     assert_eq!(single, model.best(&d, None).unwrap());
+}
+
+#[test]
+fn batches_may_change_from_step_to_step() {
+    let (whole, half) = (net(), half_net());
+    let mut oracle = Oracle::new(whole.clone());
+    let mut method = KfacDescent::new().damping(adaptive(1.0, 5, KfacGamma::Root));
+    let mut theta = whole.theta().clone();
+    for k in 0..40 {
+        oracle.set_batch(if k % 2 == 0 {
+            half.clone()
+        } else {
+            whole.clone()
+        });
+        theta = method.step(&mut oracle, &theta).unwrap().theta;
+    }
+    let after = whole.move_to(theta).unwrap().loss().unwrap();
+    assert!(after < 0.7 * whole.loss().unwrap(), "{after}");
 }
