@@ -3,7 +3,7 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::*;
-use ravine_optim::{BurnLbfgs, BurnOptimizer};
+use ravine_optim::{BurnDirection, BurnLbfgs, BurnOptimizer, Descent};
 
 use super::{follow, follow_within};
 
@@ -46,6 +46,8 @@ fn adam_against_torch() {
         .with_beta_2(BETAS.1)
         .with_epsilon(EPSILON);
     follow_within("burn/adam", optimizer(config.init(), 0.1), BIAS_IN_F32);
+    let direction = BurnDirection::new("adam", config.init());
+    follow_within("burn/adam", Descent::new(direction, 0.1), BIAS_IN_F32);
     let config = config.with_amsgrad(true);
     follow_within("burn/amsgrad", optimizer(config.init(), 0.2), BIAS_IN_F32);
 }
@@ -118,6 +120,8 @@ fn muon_and_adamw_against_torch() {
         .with_weight_decay(Some(WeightDecayConfig::new(DECAY)));
     let method = BurnOptimizer::muon(&muon, 0.05, &adamw().with_weight_decay(0.0), 0.1);
     follow_within("burn/muon", method, BIAS_IN_F32);
+    let direction = BurnDirection::muon(&muon, &adamw().with_weight_decay(0.0), 2.0);
+    follow_within("burn/muon", Descent::new(direction, 0.05), BIAS_IN_F32);
 }
 
 #[test]

@@ -13,10 +13,9 @@ fn newton_against_dense_solves() {
 
 #[test]
 fn levenberg_marquardt_against_dense_solves() {
-    follow(
-        "newton/levenberg-marquardt",
-        Newton::new(Damping::adaptive()),
-    );
+    let method = || Newton::new(Damping::adaptive());
+    follow("newton/levenberg-marquardt", method());
+    follow("newton/levenberg-marquardt/indefinite", method());
 }
 
 #[test]
