@@ -1,5 +1,6 @@
 //! Hessian-free optimisation.
 
+mod backtracking;
 mod options;
 mod solve;
 
@@ -8,10 +9,10 @@ use ravine_curvature::{CgEnding, CgResult, CgStop, LinearOperator, Point, vector
 use serde::{Deserialize, Serialize};
 
 pub use options::{CurvatureMatrix, Preconditioning};
-use solve::{Candidate, candidates};
+use solve::candidates;
 
 use crate::error::in_range;
-use crate::method::{Move, Start, along, not_finite};
+use crate::method::{Move, Start, not_finite};
 use crate::state::Held;
 use crate::{
     Armijo, LevenbergMarquardt, Line, LineSearch, Method, MethodState, OptimError, Oracle,
@@ -40,6 +41,9 @@ use crate::{
 /// x̂ of the next step is the last iterate of conjugate gradients, not d. The preconditioner of [`Preconditioning`] is made at
 /// each θ. With [`CurvatureMatrix::Hessian`] a direction p with pᵀAp ≤ 0 ends the solve and the step
 /// ([`StepEnding::NegativeCurvature`]) goes on with the iterates so far; the first direction, where there are none, is d itself.
+///
+/// An unfinished solve amplifies rounding, and a choice between iterates that are equal but for rounding is arbitrary: two
+/// implementations agree step by step from the same θ, λ and x̂, and along a trajectory where solves are short.
 ///
 /// # Cost
 ///
@@ -223,56 +227,6 @@ impl HessianFree {
             (CurvatureMatrix::Hessian, None) => Box::new(oracle.hessian(theta)?),
             (CurvatureMatrix::Hessian, Some(batch)) => Box::new(oracle.hessian_on(batch, theta)?),
         })
-    }
-
-    /// The loss along the iterates, from the last one back as long as it does not rise.
-    fn backtrack(
-        oracle: &mut Oracle,
-        theta: &Tensor<1>,
-        mut candidates: Vec<Candidate>,
-    ) -> Result<Option<(Candidate, f64)>, OptimError> {
-        let mut loss_at = |d: &Tensor<1>| -> Result<f64, OptimError> {
-            let loss = oracle.loss(&along(theta, d, 1.0))?;
-            Ok(if loss.is_finite() {
-                loss
-            } else {
-                f64::INFINITY
-            })
-        };
-        let Some(mut chosen) = candidates.pop() else {
-            return Ok(None);
-        };
-        let mut loss = loss_at(&chosen.d)?;
-        while let Some(earlier) = candidates.pop() {
-            let found = loss_at(&earlier.d)?;
-            if found > loss {
-                break;
-            }
-            (chosen, loss) = (earlier, found);
-        }
-        Ok(Some((chosen, loss)))
-    }
-
-    /// Where the line from θ along d leads, with f(θ + d) known.
-    fn search_from(
-        &self,
-        oracle: &mut Oracle,
-        line: Line<'_>,
-        loss_at_one: f64,
-    ) -> Result<LineSearch, OptimError> {
-        if loss_at_one <= line.loss + self.search.sufficient_decrease * line.slope {
-            return Ok(LineSearch::Found {
-                theta: along(line.theta, line.direction, 1.0),
-                alpha: 1.0,
-                loss: loss_at_one,
-                trials: 1,
-            });
-        }
-        let rest = Armijo {
-            max_trials: self.search.max_trials.saturating_sub(1).max(1),
-            ..self.search
-        };
-        rest.search(oracle, line, self.search.shrink)
     }
 }
 

@@ -3,23 +3,18 @@
 mod memory;
 mod model;
 mod options;
+mod proposal;
 
 use burn::prelude::*;
-use ravine_curvature::{
-    Accumulation, Damping, Factors, KfacOptions, LinearOperator, Others, Seed, vector,
-};
+use ravine_curvature::{Damping, Factors, KfacOptions, Seed, vector};
 
-use memory::{Kept, KeptInverse, Memory};
-use model::{Length, Model, Previous};
+use memory::Memory;
 pub use options::{KfacDamping, KfacGamma, KfacLength, ModelMomentum};
 
 use crate::error::in_range;
 use crate::method::{Move, Start, along, not_finite};
 use crate::state::Held;
-use crate::{
-    CountedGaussNewton, Method, MethodState, OptimError, Oracle, Quantity, Schedule, Step,
-    StepEnding,
-};
+use crate::{Method, MethodState, OptimError, Oracle, Quantity, Schedule, Step, StepEnding};
 
 /// Descent along −F̆⁻¹g with the Kronecker-factored Fisher matrix F̆ (K-FAC): the algorithm of Martens and Grosse, or with a fixed
 /// damping and a learning rate as in practice.
@@ -29,7 +24,7 @@ use crate::{
 ///
 /// 1. If (k − 1) mod `factors_every` = 0: factors at θ, Â ← ε Â + (1 − ε) A and B̂ alike, ε = min(1 − 1/j, `decay`) the j-th
 ///    time. With [`Factors::MonteCarlo`] step k draws with the seed `seed.stream("kfac").index(k)`, and the same for
-///    [`Others::Diagonal`].
+///    [`Others::Diagonal`](ravine_curvature::Others::Diagonal).
 /// 2. γ = √λ, or as [`KfacGamma::Search`] says: one γ, or the three γ, ω₂γ, γ/ω₂ where k mod T₂ = 0. Inverses are made if k ≤ 3,
 ///    or k mod `inverse_every` = 0, or there are three γ; otherwise the last one is used again. By factors
 ///    ([`Damping::Factored`]) F̆⁻¹ = (Â + πγI)⁻¹ ⊗ (B̂ + γ/π I)⁻¹, π² = (tr Â/dim Â)/(tr B̂/dim B̂), and exactly
@@ -81,27 +76,6 @@ pub struct KfacDescent {
     factors_every: u64,
     inverse_every: u64,
     memory: Memory,
-}
-
-/// A step that one γ gives.
-struct Proposal {
-    d: Tensor<1>,
-    learning_rate: f64,
-    /// M(δ).
-    change: Option<f64>,
-    ending: StepEnding,
-    /// What the next step calls the previous one.
-    previous: Option<Tensor<1>>,
-    inverse: KeptInverse,
-}
-
-/// What the proposals of a step share.
-struct Ask<'a> {
-    matrix: Option<CountedGaussNewton>,
-    gradient: &'a Tensor<1>,
-    lambda: f64,
-    previous: Option<Tensor<1>>,
-    rate: f64,
 }
 
 impl Default for KfacDescent {
@@ -213,212 +187,6 @@ impl KfacDescent {
         let every = self.inverse_every;
         in_range("inverse_every", every as f64, "at least 1", every > 0)
     }
-
-    /// The options with the random choices of step k.
-    fn options_at(&self, k: u64) -> KfacOptions {
-        let at = |seed: Seed| seed.stream("kfac").index(k);
-        let factors = match self.options.factors {
-            Factors::MonteCarlo { samples, seed } => Factors::MonteCarlo {
-                samples,
-                seed: at(seed),
-            },
-            other => other,
-        };
-        let others = match self.options.others {
-            Others::Diagonal { samples, seed } => Others::Diagonal {
-                samples,
-                seed: at(seed),
-            },
-            other => other,
-        };
-        KfacOptions {
-            factors,
-            others,
-            ..self.options
-        }
-    }
-
-    /// Takes the factors at θ into the moving average.
-    fn gather(&mut self, oracle: &mut Oracle, theta: &Tensor<1>) -> Result<(), OptimError> {
-        let new = oracle.kfac_factors(theta, &self.options_at(self.memory.steps))?;
-        self.memory.gathered += 1;
-        let decay = (1.0 - 1.0 / self.memory.gathered as f64).min(self.decay);
-        match &mut self.memory.factors {
-            Some(kept) => {
-                let factors = kept.alive(oracle, theta)?;
-                factors.accumulate(&new, Accumulation::Decay(decay))?;
-            }
-            None => self.memory.factors = Some(Kept::Alive(new)),
-        }
-        Ok(())
-    }
-
-    /// The inverses that the step tries.
-    fn inverses(
-        &mut self,
-        oracle: &mut Oracle,
-        theta: &Tensor<1>,
-    ) -> Result<Vec<KeptInverse>, OptimError> {
-        let k = self.memory.steps;
-        let gammas = self.damping.gammas(k, self.lambda(), self.memory.gamma);
-        let due = k <= 3 || k.is_multiple_of(self.inverse_every) || gammas.len() > 1;
-        match (&mut self.memory.factors, &self.memory.inverse) {
-            (_, Some(inverse)) if !due => Ok(vec![inverse.clone()]),
-            (Some(kept), _) => {
-                let factors = kept.alive(oracle, theta)?;
-                KeptInverse::of(factors, &gammas, self.damping.form())
-            }
-            (None, _) => unreachable!("the first step gathers factors"),
-        }
-    }
-
-    /// Whether M(δ) is needed beside what [`KfacLength::Model`] computes.
-    fn adapts(&self) -> bool {
-        match self.damping {
-            KfacDamping::Fixed { .. } => false,
-            KfacDamping::Adaptive { every, .. } => self.memory.steps.is_multiple_of(every),
-        }
-    }
-
-    /// The best of the steps that the inverses give.
-    fn propose(&mut self, oracle: &mut Oracle, start: &Start<'_>) -> Result<Proposal, OptimError> {
-        let theta = start.theta;
-        if (self.memory.steps - 1).is_multiple_of(self.factors_every) {
-            self.gather(oracle, theta)?;
-        }
-        let inverses = self.inverses(oracle, theta)?;
-        let rate = self.rate(start.loss)?;
-        let modelled = matches!(self.length, KfacLength::Model { .. });
-        let asks = modelled || self.adapts() || inverses.len() > 1;
-        let previous = self.memory.previous.as_ref();
-        let ask = Ask {
-            matrix: match asks {
-                true => Some(oracle.gauss_newton(theta)?),
-                false => None,
-            },
-            gradient: &start.gradient,
-            lambda: self.lambda(),
-            previous: previous.map(|held| held.on(theta)).transpose()?,
-            rate,
-        };
-        let model = ask.matrix.as_ref().map(|matrix| Model {
-            matrix,
-            gradient: ask.gradient,
-            lambda: ask.lambda,
-        });
-        let previous = match (&model, self.length, &ask.previous) {
-            (
-                Some(model),
-                KfacLength::Model {
-                    momentum: ModelMomentum::Previous,
-                },
-                Some(previous),
-            ) => Some(model.previous(previous.clone())?),
-            _ => None,
-        };
-        let mut best: Option<Proposal> = None;
-        for mut inverse in inverses {
-            let d = -inverse.operator(oracle, theta)?.apply(ask.gradient)?;
-            let proposal = match self.length {
-                KfacLength::Model { .. } => {
-                    let model = model.as_ref().expect("asked for above");
-                    of_model(model, previous.as_ref(), d, inverse)?
-                }
-                KfacLength::Rate {
-                    momentum, clipping, ..
-                } => of_rate(&ask, model.as_ref(), (momentum, clipping), d, inverse)?,
-            };
-            let better = match &best {
-                None => true,
-                Some(best) => proposal.change < best.change,
-            };
-            if better {
-                best = Some(proposal);
-            }
-        }
-        Ok(best.expect("there is at least one inverse"))
-    }
-
-    /// ε of the schedule, 1 where there is none.
-    fn rate(&mut self, loss: f64) -> Result<f64, OptimError> {
-        let KfacLength::Rate { schedule, .. } = self.length else {
-            return Ok(1.0);
-        };
-        let rates = match &mut self.memory.rates {
-            Some(rates) => rates,
-            None => self.memory.rates.insert(schedule.start()?),
-        };
-        Ok(rates.next_rate(loss))
-    }
-}
-
-/// δ = αΔ + μδ₀ by the quadratic model.
-fn of_model(
-    model: &Model<'_>,
-    previous: Option<&Previous>,
-    d: Tensor<1>,
-    inverse: KeptInverse,
-) -> Result<Proposal, OptimError> {
-    let Length {
-        alpha,
-        mu,
-        change,
-        downwards,
-    } = model.best(&d, previous)?;
-    let ending = match downwards {
-        Some(rayleigh) => StepEnding::NegativeCurvature {
-            rayleigh,
-            direction: d.clone(),
-        },
-        None => StepEnding::Accepted,
-    };
-    let step = match previous {
-        Some(previous) if mu != 0.0 => d * alpha + previous.d.clone() * mu,
-        _ => d * alpha,
-    };
-    Ok(Proposal {
-        previous: Some(step.clone()),
-        d: step,
-        learning_rate: alpha,
-        change: Some(change),
-        ending,
-        inverse,
-    })
-}
-
-/// δ = ε (μv + νΔ).
-fn of_rate(
-    ask: &Ask<'_>,
-    model: Option<&Model<'_>>,
-    (momentum, clipping): (f64, Option<f64>),
-    d: Tensor<1>,
-    inverse: KeptInverse,
-) -> Result<Proposal, OptimError> {
-    let slope = vector::dot(ask.gradient, &d).abs();
-    let clip = match clipping {
-        Some(kappa) => {
-            let size = ask.rate * ask.rate * slope;
-            if size > kappa {
-                (kappa / size).sqrt()
-            } else {
-                1.0
-            }
-        }
-        None => 1.0,
-    };
-    let velocity = match &ask.previous {
-        Some(previous) if momentum > 0.0 => previous.clone() * momentum + d * clip,
-        _ => d * clip,
-    };
-    let step = velocity.clone() * ask.rate;
-    Ok(Proposal {
-        change: model.map(|model| model.change(&step)).transpose()?,
-        d: step,
-        learning_rate: ask.rate,
-        ending: StepEnding::Accepted,
-        previous: (momentum > 0.0).then_some(velocity),
-        inverse,
-    })
 }
 
 impl Method for KfacDescent {

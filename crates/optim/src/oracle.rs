@@ -163,8 +163,8 @@ impl Oracle {
     ///
     /// # Errors
     ///
-    /// [`OptimError::Dimension`], [`CurvatureError::TooLarge`] above [`ravine_curvature::DENSE_LIMIT`] parameters,
-    /// [`CurvatureError::NonFinite`] when an entry is NaN or infinite, and whatever the products report.
+    /// [`OptimError::Dimension`], [`ravine_curvature::CurvatureError::TooLarge`] above [`ravine_curvature::DENSE_LIMIT`] parameters,
+    /// [`ravine_curvature::CurvatureError::NonFinite`] when an entry is NaN or infinite, and whatever the products report.
     pub fn dense_hessian(&mut self, theta: &Tensor<1>) -> Result<DenseSymmetric, OptimError> {
         let hessian = self.hessian(theta)?;
         Ok(dense(&hessian)?)

@@ -347,9 +347,9 @@ fn the_twin_is_the_network() {
     assert_close(&gradient, &twin.gradient(&theta), 1e-14, "gradient");
     let matrix = dense(&point.gauss_newton().unwrap()).unwrap();
     let expected = twin.gauss_newton(&theta);
-    for i in 0..DIM {
-        for j in 0..DIM {
-            assert!((matrix.matrix()[(i, j)] - expected[i][j]).abs() < 1e-14);
+    for (i, row) in expected.iter().enumerate() {
+        for (j, expected) in row.iter().enumerate() {
+            assert!((matrix.matrix()[(i, j)] - expected).abs() < 1e-14);
         }
     }
     let kfac = point.kfac(&KfacOptions::default()).unwrap();

@@ -19,7 +19,7 @@ pub enum EigenEnding {
     Converged,
     /// The vectors span the whole space: there are fewer pairs than were asked for, and all are there.
     WholeSpace,
-    /// The iterations were spent first: the residuals say how good the pairs are.
+    /// The iterations or products allowed were spent first: the residuals say how good the pairs are.
     MaxIterations,
     /// The residuals fall no further: the tolerance is below the rounding of the operator's products.
     Rounding,
@@ -36,7 +36,7 @@ pub struct Eigenpairs {
     pub ending: EigenEnding,
     /// Operator applications, those for the residuals included.
     pub applications: usize,
-    /// Iterations: block products, or single products for single-vector methods.
+    /// Block products of LOBPCG, products of the power iteration, solves of the search for interior pairs (none in the dense way).
     pub iterations: usize,
 }
 

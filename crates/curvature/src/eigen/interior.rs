@@ -81,10 +81,10 @@ impl Default for InteriorOptions {
 ///
 /// (I − QQᵀ)(A − τI)(I − QQᵀ) t = −(A − θI) u,  Q = [found, u],
 ///
-/// by MINRES to a tenth, τ = σ until the residual has fallen below |θ − σ|, and τ = θ from then on. Where σ is an eigenvalue itself this
+/// by MINRES to a tenth, τ = σ until the residual has fallen below |θ − σ| / 100, and τ = θ from then on. Where σ is an eigenvalue itself this
 /// is as regular as elsewhere, which shift-and-invert is not: A − σI is singular, but not orthogonally to its null vector. A converged
 /// pair is locked and a random direction enters, so that copies of multiple eigenvalues are found. One pair beyond the wanted ones is
-/// looked for: the search is over when it is no nearer than those.
+/// looked for: the search is over when it is no nearer than those. That is evidence and no proof that none was missed.
 ///
 /// Deep inside a dense spectrum all methods need many products: about the spread of the spectrum over the distance of the eigenvalues at σ
 /// for each solve.
@@ -235,7 +235,7 @@ fn finished(
             other => other,
         },
         applications: applications + products.applications,
-        iterations: applications,
+        iterations: 0,
         pairs,
     })
 }

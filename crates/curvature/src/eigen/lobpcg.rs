@@ -102,8 +102,10 @@ pub struct LobpcgKnowledge<'a> {
 ///
 /// # References
 ///
-/// Knyazev (2001), Toward the optimal preconditioned eigensolver, SIAM J. Sci. Comput. 23, algorithm 4.1; Duersch, Shao, Yang and Gu
-/// (2018), A robust and efficient implementation of LOBPCG, SIAM J. Sci. Comput. 40, section 3 (bases); Hetmaniuk and Lehoucq (2006).
+/// Knyazev (2001), Toward the optimal preconditioned eigensolver, SIAM J. Sci. Comput. 23, section 5 (the block method); Hetmaniuk and
+/// Lehoucq (2006), Basis selection in LOBPCG, J. Comput. Phys. 218; Duersch, Shao, Yang and Gu (2018), A robust and efficient
+/// implementation of LOBPCG, SIAM J. Sci. Comput. 40, section 3 (P by its coefficients); Stathopoulos and Wu (2002), A block
+/// orthogonalization procedure with constant synchronization requirements, SIAM J. Sci. Comput. 23 (SVQB).
 pub fn lobpcg(
     operator: &dyn LinearOperator,
     options: &LobpcgOptions,

@@ -33,18 +33,34 @@ impl SampledGradient {
 }
 
 impl Point {
-    /// The gradient of the loss with one label a row of outputs drawn from the model.
+    /// The weight w of the negative log-likelihood of one label in the loss: 1/B for a mean over B labels, 1 for a sum.
     ///
-    /// The labels are those of [`Point::monte_carlo_fisher`] with one sample and the same seed.
+    /// It is found by a product with the Hessian of the loss by the outputs, so that a loss of another kind is refused.
     ///
     /// # Cost
     ///
-    /// One Jᵀ u, about a gradient, and a product with the Hessian of the loss by the outputs.
+    /// One forward pass and a product with the Hessian of the loss by the outputs.
     ///
     /// # Errors
     ///
     /// [`CurvatureError::NotThisLikelihood`] for a loss of another kind, or one whose outputs are all so certain that their curvature
     /// vanishes; [`CurvatureError::OutputsPerExample`], [`CurvatureError::NoOutputs`].
+    pub fn label_weight(&self, likelihood: Likelihood) -> Result<f64, CurvatureError> {
+        // the seed draws the vector that finds the weight, which is the same for any
+        likelihood.weight(self, Seed::new(0))
+    }
+
+    /// The gradient of the loss with one label a row of outputs drawn from the model, given the weight of a label.
+    ///
+    /// The labels are those of [`Point::monte_carlo_fisher`] with one sample and the same seed.
+    ///
+    /// # Cost
+    ///
+    /// One Jᵀ u, about a gradient.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::OutputsPerExample`], [`CurvatureError::NoOutputs`].
     ///
     /// ```
     /// use burn::nn::{Linear, LinearConfig};
@@ -59,21 +75,23 @@ impl Point {
     /// );
     /// let batch = (Tensor::<2>::ones([5, 3], &device), Tensor::<2>::zeros([5, 1], &device));
     /// let point = objective.at(&model, &batch)?;
-    /// let sampled = point.sampled_gradient(Likelihood::Gaussian, Seed::new(0))?;
-    /// assert!((sampled.weight - 1.0 / 5.0).abs() < 1e-6);
+    /// let weight = point.label_weight(Likelihood::Gaussian)?;
+    /// assert!((weight - 1.0 / 5.0).abs() < 1e-6);
+    /// let sampled = point.sampled_gradient(Likelihood::Gaussian, weight, Seed::new(0))?;
+    /// assert_eq!(sampled.diagonal().dims(), [4]);
     /// # Ok::<(), ravine_curvature::CurvatureError>(())
     /// ```
     pub fn sampled_gradient(
         &self,
         likelihood: Likelihood,
+        weight: f64,
         seed: Seed,
     ) -> Result<SampledGradient, CurvatureError> {
-        let weight = likelihood.weight(self, seed)?;
         let scores = likelihood.drawn_scores(self, 1, seed)?;
         self.pulled_back(&scores, weight)
     }
 
-    /// The gradient of the loss with these labels instead of those of the batch.
+    /// The gradient of the loss with these labels instead of those of the batch, given the weight of a label.
     ///
     /// # Shapes
     ///
@@ -91,10 +109,9 @@ impl Point {
     pub fn gradient_with_labels(
         &self,
         likelihood: Likelihood,
+        weight: f64,
         labels: &[f64],
     ) -> Result<SampledGradient, CurvatureError> {
-        // the seed draws the vector that finds the weight, which is the same for any
-        let weight = likelihood.weight(self, Seed::new(0))?;
         let scores = likelihood.given_scores(self, labels)?;
         self.pulled_back(&scores, weight)
     }
@@ -155,10 +172,11 @@ mod tests {
     fn with_the_labels_of_the_batch_it_is_the_gradient() {
         let point = point(cross_entropy);
         let labels = [0.0, 2.0, 1.0, 0.0];
+        let weight = point.label_weight(Likelihood::Categorical).unwrap();
+        assert!((weight - 0.25).abs() < 1e-12);
         let found = point
-            .gradient_with_labels(Likelihood::Categorical, &labels)
+            .gradient_with_labels(Likelihood::Categorical, weight, &labels)
             .unwrap();
-        assert!((found.weight - 0.25).abs() < 1e-12);
         let expected = to_f64(&point.gradient().unwrap());
         for (found, expected) in to_f64(&found.gradient).iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-12);
@@ -173,11 +191,12 @@ mod tests {
             (Likelihood::Gaussian, point(sum_of_squares)),
         ] {
             let exact = dense(&point.gauss_newton().unwrap()).unwrap().diagonal();
+            let weight = point.label_weight(likelihood).unwrap();
             let draws = 3000;
             let mut mean = vec![0.0; exact.len()];
             for draw in 0..draws {
                 let seed = Seed::new(3).index(draw);
-                let sampled = point.sampled_gradient(likelihood, seed).unwrap();
+                let sampled = point.sampled_gradient(likelihood, weight, seed).unwrap();
                 for (mean, x) in mean.iter_mut().zip(to_f64(&sampled.diagonal())) {
                     *mean += x / draws as f64;
                 }
@@ -192,14 +211,14 @@ mod tests {
     #[test]
     fn labels_that_do_not_fit_are_named() {
         let point = point(cross_entropy);
-        let few = point.gradient_with_labels(Likelihood::Categorical, &[0.0]);
+        let few = point.gradient_with_labels(Likelihood::Categorical, 0.25, &[0.0]);
         assert!(matches!(few, Err(CurvatureError::Dimension { .. })));
         for class in [3.0, -1.0, 0.5, f64::NAN] {
             let labels = [0.0, 0.0, 0.0, class];
-            let none = point.gradient_with_labels(Likelihood::Categorical, &labels);
+            let none = point.gradient_with_labels(Likelihood::Categorical, 0.25, &labels);
             assert!(matches!(none, Err(CurvatureError::Argument { .. })));
         }
-        let other = point.sampled_gradient(Likelihood::Gaussian, Seed::new(0));
+        let other = point.label_weight(Likelihood::Gaussian);
         assert!(matches!(
             other,
             Err(CurvatureError::NotThisLikelihood { .. })

@@ -110,3 +110,53 @@ fn square(numbers: &[f64], size: usize) -> Result<Mat<f64>, CurvatureError> {
     check_dimension("a saved Kronecker factor", numbers.len(), size * size)?;
     Ok(Mat::from_fn(size, size, |i, j| numbers[j * size + i]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KfacOptions, Objective};
+    use burn::nn::{Linear, LinearConfig};
+    use burn::prelude::*;
+
+    fn point(inputs: usize) -> Point {
+        let device = Device::flex();
+        let model = LinearConfig::new(inputs, 2).init(&device);
+        let objective = Objective::new(
+            |model: &Linear, (x, _): &(Tensor<2>, Tensor<2>)| model.forward(x.clone()),
+            |outputs, (_, y)| (outputs - y.clone()).powi_scalar(2).mean(),
+        );
+        let x = Tensor::<1, Int>::arange(0..5 * inputs as i64, &device).float();
+        let batch = (
+            x.sin().reshape([5, inputs]),
+            Tensor::<2>::zeros([5, 2], &device),
+        );
+        objective.at(&model, &batch).unwrap()
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_saved() {
+        let point = point(3);
+        let factors = KfacFactors::at(&point, &KfacOptions::default()).unwrap();
+        let saved = factors.save();
+        let again = saved.on(&point).unwrap();
+        for (old, new) in factors.layers().zip(again.layers()) {
+            assert_eq!((old.weight, old.bias), (new.weight, new.bias));
+            assert_eq!(old.activations, new.activations);
+            assert_eq!(old.gradients, new.gradients);
+        }
+        assert_eq!(again.save(), saved);
+        assert_eq!((factors.passes(), again.passes()), (3, 3));
+    }
+
+    #[test]
+    fn another_model_and_broken_numbers_are_refused() {
+        let factors = KfacFactors::at(&point(3), &KfacOptions::default()).unwrap();
+        let mut saved = factors.save();
+        let refused = |saved: &SavedFactors, point: &Point| {
+            matches!(saved.on(point), Err(CurvatureError::Dimension { .. }))
+        };
+        assert!(refused(&saved, &point(4)));
+        saved.pairs[0][1].pop();
+        assert!(refused(&saved, &point(3)));
+    }
+}

@@ -66,7 +66,8 @@ impl SpectralMeasure {
     ///
     /// # References
     ///
-    /// Golub and Meurant (2010), Matrices, moments and quadrature with applications, theorem 6.4 and section 6.2.2 (Gauss-Radau).
+    /// Golub and Meurant (2010), Matrices, moments and quadrature with applications, chapter 6 (the signs of the errors of Gauss's and
+    /// Radau's rules; Radau's Jacobi matrix).
     ///
     /// # Errors
     ///
@@ -141,8 +142,8 @@ impl SpectralMeasure {
     ///
     /// # References
     ///
-    /// Golub and Meurant (2010), section 2.2 and theorem 6.3; Szegő (1939), Orthogonal polynomials, theorem 3.41.1 (separation); Parlett
-    /// (1998), The symmetric eigenvalue problem, theorem 11.7.1 (residuals).
+    /// Szegő (1939), Orthogonal polynomials, theorem 3.41.1 (separation); Parlett (1998), The symmetric eigenvalue problem, theorem 11.7.1
+    /// (residuals).
     pub fn inertia(&self, tolerance: f64) -> InertiaEstimate {
         let count = |cuts: &[f64], counted: &dyn Fn(f64) -> bool| {
             let mean = self.mean_of(|t| f64::from(counted(t)));

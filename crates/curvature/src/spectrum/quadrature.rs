@@ -138,7 +138,7 @@ impl SpectralMeasure {
             self.mean(all)
         };
         match cuts {
-            // one cut errs to one side or to the other, in all random vectors at most
+            // the share below a single cut errs to one side or to the other
             [_] => side(&|(below, _)| below).max(side(&|(_, above)| above)),
             _ => side(&|(below, above)| below.max(above)),
         }

@@ -236,3 +236,27 @@ fn nearly_null_spaces_leave_little_doubt() {
     let (low, high) = found.interval(0.99);
     assert!(low < 10.0 && 10.0 < high);
 }
+
+#[test]
+fn f32_and_few_vectors_are_covered_as_well() {
+    let values = conditioned(5.0);
+    let matrix = with_spectrum(&values, 9);
+    let single = Semidefinite(matrix.operator(&Device::flex(), DType::F32));
+    let truth = sum(&values, |t| (t + 1e-4).ln());
+    let share = sum(&values, |t| t / (t + 1e-4));
+    for vectors in [LanczosVectors::All, LanczosVectors::LastTwo] {
+        for steps in [3, 8, 20] {
+            let options = SlqOptions {
+                vectors,
+                ..options(20, steps)
+            };
+            let measure = |seed| slq(&single, &options, seed).unwrap();
+            let logarithm = covered(truth, |seed| measure(seed).log_determinant(1e-4).unwrap());
+            let effective = covered(share, |seed| {
+                measure(seed).effective_dimension(1e-4).unwrap()
+            });
+            assert!(logarithm.1 >= 36, "{vectors:?} {steps} {logarithm:?}");
+            assert!(effective.1 >= 36, "{vectors:?} {steps} {effective:?}");
+        }
+    }
+}

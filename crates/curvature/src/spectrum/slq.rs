@@ -300,11 +300,17 @@ impl SpectralMeasure {
         first.copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// ∫ tᵏ φ(t) dt, the k-th moment of the density: tr Aᵏ / n.
+    /// ∫ tᵏ φ(t) dt, the k-th moment of the density: tr Aᵏ / n. Its quadrature is exact for 0 ≤ k < 2 · steps.
     pub fn moment(&self, order: i32) -> crate::Estimate {
         let power = |t: f64| t.powi(order);
+        let steps = self.probes.iter().map(|probe| probe.nodes.len()).min();
+        let exact = 0..2 * steps.unwrap_or(0);
+        let quadrature_error = match usize::try_from(order) {
+            Ok(order) if exact.contains(&order) => 0.0,
+            _ => self.difference_to_shorter_rules(&power),
+        };
         crate::Estimate {
-            quadrature_error: self.difference_to_shorter_rules(&power),
+            quadrature_error,
             ..self.mean_of(power)
         }
     }

@@ -40,17 +40,16 @@ impl Default for SketchOptions {
 /// For spectra that decay its error falls as quickly as they do; for flat ones it is that of Hutchinson's estimate with as
 /// many probes.
 ///
-/// The tᵢ are not independent, and the error bar of the paper, which takes them as such, is too small: 95 % intervals hold the truth in 76
-/// to 96 of 100 cases. The standard error here counts what they have in common. Let dᵢⱼ be the change of tᵢ by
-/// probe j, the difference to the same estimate of a sketch that never had it. Given the other probes every such estimate has the
-/// mean tr A, whence
+/// The tᵢ are not independent, and the error bar of the paper, which takes them as such, is too small: its 95 % intervals hold the
+/// truth in 76 to 96 of 100 cases. The standard error here counts what they have in common. Let dᵢⱼ be the change of tᵢ by probe j: the
+/// difference to the same estimate of a sketch that never had it. Given the other probes every such estimate has the mean tr A, whence
 ///
 /// cov(tᵢ, tⱼ) = E[dᵢⱼ dⱼᵢ],  Var(t̄) = E[s²/k + c],
 ///
 /// with the sample variance s² of the k = m/2 estimates and the mean c of dᵢⱼ dⱼᵢ over all pairs: unbiased, from the same products (a
-/// negative c counts as none). Intervals of 95 % hold the truth in 91 to 98 of 100 cases with 15 probes or more, on decaying, flat and
-/// indefinite spectra alike, and in 90 to 98 with six. (The jackknife of the whole
-/// estimate is too large: up to sixty times the variance where the spectrum decays.)
+/// negative c counts as none). Its intervals hold the truth in 91 to 98 of 100 cases with 15 probes or more, on decaying, flat and
+/// indefinite spectra alike, and in 90 to 98 with six. (The jackknife of the whole estimate is too large: up to sixty times the
+/// variance where the spectrum decays.)
 ///
 /// ```
 /// use burn::{prelude::*, tensor::DType};

@@ -83,6 +83,9 @@ impl Default for KfacLength {
 
 impl Default for KfacDamping {
     /// The numbers of Martens and Grosse: λ starts at 150 and changes by (19/20)^T₁ every T₁ = 5 steps, γ is searched every T₂ = 20.
+    ///
+    /// λ has the unit of the loss's curvature: 150 is meant for losses that are sums over hundreds of outputs, and takes hundreds of
+    /// steps to fall to what a mean over outputs needs. Start with 1 or less there.
     fn default() -> Self {
         Self::Adaptive {
             lambda: LevenbergMarquardt {

@@ -1,10 +1,12 @@
+use super::model::Model;
 use super::*;
 use crate::test_network::{
-    DIM, Matrix, Twin, assert_close, axpy, damped, dot, inverse, net, net32, product, times,
+    DIM, Matrix, Twin, assert_close, axpy, damped, dot, half_net, inverse, net, net32, product,
+    times,
 };
 use crate::test_problems::{least_squares, quadratic};
 use crate::{Budget, LevenbergMarquardt, Oracle, Silent, run};
-use ravine_curvature::{CurvatureError, Point};
+use ravine_curvature::{CurvatureError, Others, Point};
 
 const EXACT: KfacOptions = KfacOptions {
     factors: Factors::Exact,
@@ -119,7 +121,7 @@ impl Plain {
             0 => vec![self.gamma, omega * self.gamma, self.gamma / omega],
             _ => vec![self.gamma],
         };
-        let due = self.k <= 3 || self.k % EVERY[2] == 0 || gammas.len() > 1;
+        let due = self.k <= 3 || self.k.is_multiple_of(EVERY[2]) || gammas.len() > 1;
         let mut best: Option<(f64, Vec<f64>, f64)> = None;
         let factors = self.factors.clone().unwrap();
         let tried: Vec<([[Matrix; 2]; 2], f64)> = match due {
@@ -156,7 +158,7 @@ impl Plain {
         self.gamma = gamma;
         axpy(&mut self.theta, 1.0, &step);
         self.previous = Some(step);
-        if self.k % EVERY[0] == 0 {
+        if self.k.is_multiple_of(EVERY[0]) {
             let rho = (twin.loss(&self.theta) - f) / change;
             let omega = 0.95_f64.powi(EVERY[0] as i32);
             match rho {
@@ -538,4 +540,22 @@ fn the_quadratic_model_is_least_at_alpha_and_mu() {
     let along = model.previous(d.clone() * 2.0).unwrap();
     let single = model.best(&d, Some(&along)).unwrap();
     assert_eq!(single, model.best(&d, None).unwrap());
+}
+
+#[test]
+fn batches_may_change_from_step_to_step() {
+    let (whole, half) = (net(), half_net());
+    let mut oracle = Oracle::new(whole.clone());
+    let mut method = KfacDescent::new().damping(adaptive(1.0, 5, KfacGamma::Root));
+    let mut theta = whole.theta().clone();
+    for k in 0..40 {
+        oracle.set_batch(if k % 2 == 0 {
+            half.clone()
+        } else {
+            whole.clone()
+        });
+        theta = method.step(&mut oracle, &theta).unwrap().theta;
+    }
+    let after = whole.move_to(theta).unwrap().loss().unwrap();
+    assert!(after < 0.7 * whole.loss().unwrap(), "{after}");
 }

@@ -152,3 +152,27 @@ fn a_loss_without_outputs_has_no_gauss_newton_matrix() {
     ));
     assert_eq!(oracle.cost(), Cost::default());
 }
+
+#[test]
+fn random_vectors_give_the_diagonal_in_the_mean() {
+    let problem = least_squares();
+    let exact = problem.curvature_diagonal(&Factors::Exact).unwrap();
+    let sampled = |samples: usize| {
+        let seed = ravine_curvature::Seed::new(3);
+        let factors = Factors::MonteCarlo { samples, seed };
+        problem.curvature_diagonal(&factors).unwrap()
+    };
+    let many = sampled(400);
+    assert_eq!((exact.passes, many.passes), (3, 401));
+    let size = ravine_curvature::vector::norm(&exact.values);
+    let defect = ravine_curvature::vector::norm(&(many.values - exact.values));
+    assert!(defect < 0.2 * size, "{defect} {size}");
+    assert!(
+        problem
+            .curvature_diagonal(&Factors::MonteCarlo {
+                samples: 0,
+                seed: ravine_curvature::Seed::new(0),
+            })
+            .is_err()
+    );
+}

@@ -63,6 +63,10 @@ pub(super) struct Davidson<'a> {
 /// MINRES takes a residual of the correction equation to this part: more would be lost with the next candidate.
 const SOLVE_TO: f64 = 0.1;
 
+/// A residual below this part of |θ − σ| lets the shift follow θ. Earlier, the pair that is at hand would converge, and a nearer one
+/// that the basis has hardly seen (isolated, beside a crowded part of the spectrum) be missed.
+const SETTLED: f64 = 0.01;
+
 impl<'a> Davidson<'a> {
     pub(super) fn new(
         operator: &'a dyn LinearOperator,
@@ -145,7 +149,8 @@ impl<'a> Davidson<'a> {
         let allowed = 0.5 * self.options.tolerance * self.scale() / pairs.sqrt();
         // what the shift adds and takes away again leaves its rounding
         let allowed = allowed.max(8.0 * f64::EPSILON * self.options.target.abs());
-        let floor = rounding_floor(self.operator.dtype(), dim) * self.scale();
+        // a candidate may give way to another and come back: only what is well below counts as stuck
+        let floor = 0.1 * rounding_floor(self.operator.dtype(), dim) * self.scale();
         let whole = self.found.ncols() + self.v.ncols() == dim;
         if candidate.size <= allowed || whole || self.stall.stuck(candidate.size <= floor) {
             self.lock(&candidate)?;
@@ -294,7 +299,7 @@ impl<'a> Davidson<'a> {
         candidate: &Candidate,
         left: usize,
     ) -> Result<Mat<f64>, CurvatureError> {
-        let known = candidate.size <= candidate.shifted.abs();
+        let known = candidate.size <= SETTLED * candidate.shifted.abs();
         let shift = self.options.target + if known { candidate.shifted } else { 0.0 };
         let aside = beside(&[self.found.as_ref(), candidate.vector.as_ref()]);
         let shifted = Damped::new(self.operator, -shift);

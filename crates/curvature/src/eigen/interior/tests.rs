@@ -298,3 +298,35 @@ fn earlier_vectors_save_products_and_the_same_seed_repeats() {
         assert!((found - before - 0.01).abs() < 1e-8);
     }
 }
+
+#[test]
+fn isolated_ones_beside_a_crowded_bulk_are_not_missed() {
+    let n = 300;
+    let values: Vec<f64> = (0..n)
+        .map(|i| match i {
+            0..10 => 10.0 * 0.6_f64.powi(i),
+            _ => 0.1 * (1.0 - 2.0 * f64::from(i) / f64::from(n)),
+        })
+        .collect();
+    let matrix = with_spectrum(&values, 3);
+    for (dtype, near) in [(DType::F64, 1e-6), (DType::F32, 1e-5)] {
+        let op = matrix.operator(&Device::flex(), dtype);
+        // between the outliers and the bulk, at its edge, and in its middle
+        for (target, pairs) in [(0.3, 3), (0.3, 4), (0.12, 4), (-0.12, 3), (0.02, 2)] {
+            for seed in 0..3 {
+                let options = InteriorOptions {
+                    pairs,
+                    target,
+                    ..Default::default()
+                };
+                let found = interior_eigenpairs(&op, &options, Seed::new(seed)).unwrap();
+                println!(
+                    "{dtype:?} {target} {pairs}: {} products",
+                    found.applications
+                );
+                assert_eq!(found.ending, EigenEnding::Converged, "{dtype:?} {target}");
+                assert_nearest("bulk", &found, &values, &options, near);
+            }
+        }
+    }
+}

@@ -1,4 +1,5 @@
 use ravine_curvature::{Likelihood, Seed};
+use serde::{Deserialize, Serialize};
 
 use super::super::remembers_memory;
 use super::{Averages, Clipped, Estimate, clipped_options};
@@ -26,8 +27,9 @@ pub enum SampledLabels {
 ///   ĥ = B · ĝ ⊙ ĝ, and h ← β₂h + (1 − β₂)ĥ;
 /// - d = −clip(m / max(γh, ϵ), 1) − λθ, where clip(x, 1) = min(max(x, −1), 1) by entries.
 ///
-/// B is 1/w with w the weight of one label in the loss, found by a product with its Hessian by the outputs: the number of labels for a
-/// mean over them (of all positions for a sequence model, as in the authors' code), 1 for a sum. E\[ĥ\] is the diagonal of the
+/// B is 1/w with w the weight of one label in the loss, found in the first estimate by a product with its Hessian by the outputs: the
+/// number of labels for a mean over them (of all positions for a sequence model, as in the authors' code), 1 for a sum. On batches of another
+/// size it follows the [`ravine_curvature::Reduction`] of the objective. E\[ĥ\] is the diagonal of the
 /// Gauss-Newton matrix in the reduction of the loss. Neither average is corrected for its start, as in algorithm 3.
 ///
 /// The whole batch is used for ĝ; the authors take a smaller one. Their code has γ·B·h + 1e-15 instead of max(γh, ϵ), with the square
@@ -39,13 +41,13 @@ pub enum SampledLabels {
 ///
 /// # Cost
 ///
-/// One more gradient in every k-th step; two vectors of memory.
+/// One more gradient in every k-th step, and once one loss for the weight of a label; two vectors of memory.
 ///
 /// # Errors
 ///
 /// [`OptimError::Option`] for numbers out of range and too few given labels;
 /// [`ravine_curvature::CurvatureError::NoOutputs`] for an objective that is a loss only,
-/// [`ravine_curvature::CurvatureError::NotThisLikelihood`] for a loss of another kind, or one whose outputs are certain to the last bit.
+/// [`ravine_curvature::CurvatureError::NotThisLikelihood`] for a loss of another kind, or one whose outputs are certain from the start.
 /// An estimate that is not finite ends the step with [`crate::StepEnding::NonFinite`] and leaves m and h as they were.
 ///
 /// # References
@@ -67,7 +69,14 @@ pub struct SophiaG {
     rule: Clipped,
     likelihood: Likelihood,
     labels: SampledLabels,
-    memory: Averages,
+    memory: Memory,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Memory {
+    averages: Averages,
+    /// Weight of a label over that of an example.
+    weight: Option<f64>,
 }
 
 impl SophiaG {
@@ -77,7 +86,7 @@ impl SophiaG {
             rule: Clipped::new(0.05),
             likelihood,
             labels: SampledLabels::Seeded(Seed::new(0)),
-            memory: Averages::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -88,28 +97,48 @@ impl SophiaG {
         Self { labels, ..self }
     }
 
-    fn estimate(&self, oracle: &mut Oracle, place: Place<'_>) -> Result<Estimate, OptimError> {
-        let number = self.memory.drawn;
+    /// The weight of one label in the loss of the batch: found in the first estimate, since outputs that have become certain show none.
+    fn weight(&mut self, oracle: &mut Oracle, place: Place<'_>) -> Result<f64, OptimError> {
+        let of_example = oracle.weight_of_example();
+        let relative = match self.memory.weight {
+            Some(relative) => relative,
+            None => oracle.label_weight(place.theta, self.likelihood)? / of_example,
+        };
+        self.memory.weight = Some(relative);
+        Ok(relative * of_example)
+    }
+
+    fn estimate(&mut self, oracle: &mut Oracle, place: Place<'_>) -> Result<Estimate, OptimError> {
+        let number = self.memory.averages.drawn;
+        let weight = self.weight(oracle, place)?;
+        let (theta, likelihood) = (place.theta, self.likelihood);
         let sampled = match &self.labels {
             SampledLabels::Seeded(seed) => {
                 let seed = seed.stream("bartlett").index(number);
-                oracle.sampled_gradient(place.theta, self.likelihood, seed)?
+                oracle.sampled_gradient(theta, likelihood, weight, seed)?
             }
             SampledLabels::Given(list) => {
-                in_range(
-                    "the number of given labels",
-                    list.len() as f64,
-                    "at least one list for each estimate of the run",
-                    number < list.len() as u64,
-                )?;
                 let labels = &list[number as usize];
-                oracle.gradient_with_labels(place.theta, self.likelihood, labels)?
+                oracle.gradient_with_labels(theta, likelihood, weight, labels)?
             }
         };
         Ok(Estimate {
             diagonal: sampled.diagonal(),
             drawn: 1,
         })
+    }
+
+    /// That there are labels for the next estimate.
+    fn check_labels(&self) -> Result<(), OptimError> {
+        let SampledLabels::Given(list) = &self.labels else {
+            return Ok(());
+        };
+        in_range(
+            "the number of given labels",
+            list.len() as f64,
+            "at least one list for each estimate of the run",
+            self.memory.averages.drawn < list.len() as u64,
+        )
     }
 }
 
@@ -120,12 +149,13 @@ impl Direction for SophiaG {
 
     fn heading(&mut self, oracle: &mut Oracle, place: Place<'_>) -> Result<Heading, OptimError> {
         self.rule.check()?;
-        let due = self.memory.is_due(self.rule.every);
-        let estimate = match due {
-            true => Some(self.estimate(oracle, place)?),
-            false => None,
-        };
-        self.rule.heading(&mut self.memory, place, estimate)
+        let mut estimate = None;
+        if self.memory.averages.is_due(self.rule.every) {
+            self.check_labels()?;
+            estimate = Some(self.estimate(oracle, place)?);
+        }
+        self.rule
+            .heading(&mut self.memory.averages, place, estimate)
     }
 
     remembers_memory!();

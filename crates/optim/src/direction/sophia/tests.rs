@@ -158,6 +158,7 @@ fn drawn_labels_cost_a_gradient_in_every_kth_step_and_depend_on_the_seed() {
             theta = method.step(&mut oracle, &theta).unwrap().theta;
         }
         let cost = Cost {
+            losses: 1,
             gradients: 14,
             ..Cost::default()
         };
@@ -166,6 +167,24 @@ fn drawn_labels_cost_a_gradient_in_every_kth_step_and_depend_on_the_seed() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn outputs_that_become_certain_do_not_end_a_run() {
+    let point = network_point(Precision::Model);
+    let begin = point.theta().clone();
+    // Outputs a million times as large, whose curvature vanishes in f32.
+    let certain = begin.clone() * 1e6;
+    let mut oracle = Oracle::new(point);
+    assert!(
+        oracle
+            .label_weight(&certain, Likelihood::Categorical)
+            .is_err()
+    );
+    let mut method = Descent::new(SophiaG::new(Likelihood::Categorical).every(1), 0.01);
+    method.step(&mut oracle, &begin).unwrap();
+    let step = method.step(&mut oracle, &certain).unwrap();
+    assert!(vector::norm(&step.theta).is_finite());
 }
 
 #[test]
