@@ -1,4 +1,4 @@
-use ravine_curvature::{CgEnding, CgOptions, Damped, Likelihood, Seed, conjugate_gradient, vector};
+use ravine_curvature::{CgEnding, CgOptions, Damped, Likelihood, conjugate_gradient, vector};
 use serde::{Deserialize, Serialize};
 
 use crate::error::in_range;
@@ -147,7 +147,7 @@ impl NaturalGradient {
         if let (Some(likelihood), false) = (self.likelihood, self.checked) {
             // A look at the loss itself, once: no bill.
             let point = oracle.point(place.theta)?;
-            point.likelihood_weight(likelihood, Seed::new(0))?;
+            point.label_weight(likelihood)?;
             self.checked = true;
         }
         Ok(())

@@ -172,27 +172,6 @@ impl Likelihood {
     }
 }
 
-impl Point {
-    /// The weight w > 0 with ∂²L/∂z² = w · (−∂² log p(y|z)/∂z²): the Gauss-Newton matrix of the loss is then w times the sum of the Fisher
-    /// matrices of the examples. 1/N for a mean over N examples.
-    ///
-    /// # Cost
-    ///
-    /// One product with the recorded Hessian of the loss by the outputs, in a random direction.
-    ///
-    /// # Errors
-    ///
-    /// [`CurvatureError::NotThisLikelihood`] for a loss that is not the negative log-likelihood of this distribution,
-    /// [`CurvatureError::NoOutputs`].
-    pub fn likelihood_weight(
-        &self,
-        likelihood: Likelihood,
-        seed: Seed,
-    ) -> Result<f64, CurvatureError> {
-        likelihood.weight(self, seed)
-    }
-}
-
 /// The outputs and the length of their last dimension.
 fn outputs_and_classes(point: &Point) -> Result<(Vec<f64>, usize), CurvatureError> {
     let rows = point.output_rows()?;

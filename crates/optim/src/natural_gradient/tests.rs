@@ -42,7 +42,7 @@ fn heading(direction: &mut NaturalGradient, point: &Point) -> (Vec<f64>, Heading
 #[test]
 fn of_a_linear_gaussian_model_it_is_exact() {
     let point = least_squares();
-    let weight = |point: &Point, likelihood| point.likelihood_weight(likelihood, Seed::new(1));
+    let weight = |point: &Point, likelihood| point.label_weight(likelihood);
     assert!((weight(&point, Likelihood::Gaussian).unwrap() - 1.0 / 6.0).abs() < 1e-12);
     assert!((weight(&net(), Likelihood::Categorical).unwrap() - 1.0 / 8.0).abs() < 1e-12);
     for damping in [0.0, 1e-3, 0.5] {

@@ -1,6 +1,6 @@
 //! Where a method's hyperparameters are searched, and whether it fits a budget.
 
-use ravine_curvature::{KfacOptions, Likelihood, Point, Seed};
+use ravine_curvature::{KfacOptions, Likelihood, Point};
 
 use super::MethodConfig;
 use crate::compare::search::{Range, Space};
@@ -32,7 +32,6 @@ pub struct Structure {
 impl Structure {
     /// Tries what a point allows.
     pub fn of(point: &Point) -> Self {
-        let seed = Seed::new(0);
         let all = [
             Likelihood::Categorical,
             Likelihood::Bernoulli,
@@ -40,7 +39,7 @@ impl Structure {
         ];
         let mut fitting = all
             .into_iter()
-            .filter(|likelihood| point.sampled_gradient(*likelihood, seed).is_ok());
+            .filter(|likelihood| point.label_weight(*likelihood).is_ok());
         Self {
             outputs: point.gauss_newton().is_ok(),
             layers: point.kfac(&KfacOptions::default()).is_ok(),
