@@ -20,6 +20,11 @@ fn hessian_free_against_martens() {
         .preconditioned(Preconditioning::EmpiricalFisher { exponent: 0.75 })
         .max_iterations(8);
     follow("hessian-free/preconditioned", method);
+    let method = HessianFree::new()
+        .matrix(CurvatureMatrix::Hessian)
+        .damping(from_lambda(0.5))
+        .max_iterations(8);
+    follow("hessian-free/hessian", method);
 }
 
 #[test]
@@ -67,4 +72,21 @@ fn kfac_against_martens_and_grosse() {
         .damping(damping)
         .inverse_every(5);
     follow("kfac", method);
+}
+
+#[test]
+fn kfac_with_exact_damping_against_dense_blocks() {
+    let length = KfacLength::Model {
+        momentum: ModelMomentum::None,
+    };
+    let damping = KfacDamping::Fixed {
+        lambda: 0.1,
+        form: ravine_curvature::Damping::Exact,
+    };
+    let method = KfacDescent::new()
+        .options(KfacOptions::default())
+        .length(length)
+        .damping(damping)
+        .inverse_every(1);
+    follow("kfac/exact-damping", method);
 }

@@ -32,6 +32,18 @@ fn steihaug_against_nocedal_and_wright() {
 }
 
 #[test]
+fn steihaug_against_scipy() {
+    let method = || {
+        TrustRegion::new(RegionSubproblem::default()).radius(RadiusRule {
+            accept: 0.15,
+            ..RadiusRule::default()
+        })
+    };
+    follow("trust-region/scipy", method());
+    follow("trust-region/scipy/valley", method());
+}
+
+#[test]
 fn lanczos_trust_region_against_dense_subproblems_in_krylov_spaces() {
     let subproblem = RegionSubproblem::Lanczos { max_iterations: 39 };
     follow("trust-region/lanczos", TrustRegion::new(subproblem));
