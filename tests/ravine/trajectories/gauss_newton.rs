@@ -5,17 +5,20 @@ use ravine_optim::*;
 
 use super::follow;
 
+fn from_lambda(initial: f64) -> LevenbergMarquardt {
+    LevenbergMarquardt {
+        initial,
+        ..LevenbergMarquardt::default()
+    }
+}
+
 #[test]
 fn hessian_free_against_martens() {
-    let method = HessianFree::new().preconditioned(Preconditioning::None);
-    follow("hessian-free", method);
-    let damping = LevenbergMarquardt {
-        initial: 0.01,
-        ..LevenbergMarquardt::default()
-    };
+    follow("hessian-free", HessianFree::new().damping(from_lambda(5.0)));
     let method = HessianFree::new()
-        .damping(damping)
-        .preconditioned(Preconditioning::EmpiricalFisher { exponent: 0.75 });
+        .damping(from_lambda(0.1))
+        .preconditioned(Preconditioning::EmpiricalFisher { exponent: 0.75 })
+        .max_iterations(8);
     follow("hessian-free/preconditioned", method);
 }
 
