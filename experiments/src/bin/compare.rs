@@ -69,7 +69,7 @@ impl Default for Config {
             widening_trials: 5,
             tuning_seeds: Seeds::from(1000..1002),
             budget_factor: 1.0,
-            seconds_factor: 10.0,
+            seconds_factor: 2.0,
             timeout_seconds: 60.0,
             workers: 0,
             timing_rounds: 25,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use ravine_curvature::Point;
-use ravine_optim::{Budget, CostWeights, GradientDescent, Silent, run};
+use ravine_optim::{Batches, Budget, CostWeights, GradientDescent, Silent, run};
 use serde::{Deserialize, Serialize};
 
 use super::methods::{Entrant, complete_field};
@@ -104,10 +104,12 @@ impl Costs {
     /// When there are no rounds, or an evaluation fails.
     pub fn measure(point: &Point, rounds: usize) -> anyhow::Result<Self> {
         let weights = CostWeights::measure(point, rounds)?;
-        // A step of gradient descent, with what the loop costs: what a gradient takes in a run.
+        // A step of gradient descent, with what the loop costs: what a gradient takes in a run. Each is at a point of its own,
+        // or the gradient would be known.
+        let fresh = Batches::stream(|_| point.move_to(point.theta().clone()));
         let descent = run(
             &mut GradientDescent::new(f64::MIN_POSITIVE),
-            point,
+            fresh,
             point.theta(),
             &Budget::steps(rounds),
             &mut Silent,
