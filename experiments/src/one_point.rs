@@ -112,10 +112,14 @@ impl LocalModel {
     }
 
     /// The step by a rule on this matrix, which is the Hessian, or the Gauss-Newton matrix for [`Rule::GaussNewton`].
-    pub fn step(&self, rule: Rule) -> Vec<f64> {
+    ///
+    /// # Errors
+    ///
+    /// For a radius that is not positive.
+    pub fn step(&self, rule: Rule) -> Result<Vec<f64>, CurvatureError> {
         let scale = self.scale();
         let zero = scale * f64::EPSILON * self.gradient.len() as f64;
-        match rule {
+        Ok(match rule {
             Rule::Gradient => self.along_gradient(1.0 / scale),
             Rule::Cauchy => {
                 let squares = || self.coefficients.iter().map(|c| c * c);
@@ -134,15 +138,11 @@ impl LocalModel {
             Rule::AbsoluteNewton { floor } => self.scaled(|v| 1.0 / v.abs().max(floor * scale)),
             Rule::GaussNewton { damping } => self.scaled(|v| 1.0 / (v + damping * scale)),
             Rule::TrustRegion { radius } => {
-                let inside = self.smallest() > zero && self.length_at(0.0) <= radius;
-                match inside {
-                    true => self.scaled(|v| 1.0 / v),
-                    false => self.on_boundary(|_| radius),
-                }
+                self.eigen.trust_region_step(&self.gradient, radius)?.step
             }
             // ‖d‖ = 2σ/M at the minimiser, where σ = M‖d‖/2 is what is added to H.
             Rule::Cubic { lipschitz } => self.on_boundary(|shift| 2.0 * shift / lipschitz),
-        }
+        })
     }
 
     fn along_gradient(&self, rate: f64) -> Vec<f64> {
@@ -295,17 +295,17 @@ mod tests {
     #[test]
     fn newton_is_stationary_and_gauss_newton_shrinks() {
         let model = model(&[-1.0, 0.5, 3.0], &[1.0, -2.0, 0.5]);
-        let step = model.step(Rule::Newton);
+        let step = model.step(Rule::Newton).unwrap();
         assert!(norm(&residual(&model, &step)) < 1e-12);
-        let damped = model.step(Rule::DampedNewton { floor: 0.1 });
+        let damped = model.step(Rule::DampedNewton { floor: 0.1 }).unwrap();
         assert!(model.geometry(&damped).angle < 90.0);
-        assert!(norm(&damped) < norm(&model.step(Rule::DampedNewton { floor: 0.01 })));
+        assert!(norm(&damped) < norm(&model.step(Rule::DampedNewton { floor: 0.01 }).unwrap()));
     }
 
     #[test]
     fn saddle_free_newton_leaves_the_saddle() {
         let model = model(&[-2.0, 1.0], &[0.3, 0.4]);
-        let step = model.step(Rule::AbsoluteNewton { floor: 1e-6 });
+        let step = model.step(Rule::AbsoluteNewton { floor: 1e-6 }).unwrap();
         let geometry = model.geometry(&step);
         assert!(geometry.quadratic < 0.0 && geometry.angle < 90.0);
         assert!(geometry.negative_share > 0.0 && geometry.negative_share < 1.0);
@@ -315,7 +315,7 @@ mod tests {
     fn the_trust_region_is_optimal() {
         let model = model(&[-1.0, 0.5, 3.0], &[1.0, -2.0, 0.5]);
         for radius in [0.1, 1.0, 30.0] {
-            let step = model.step(Rule::TrustRegion { radius });
+            let step = model.step(Rule::TrustRegion { radius }).unwrap();
             assert!((norm(&step) - radius).abs() < 1e-6 * radius, "{radius}");
             // (H + σI)d = −g with one σ ≥ 1 in every component
             let residual = residual(&model, &step);
@@ -330,7 +330,7 @@ mod tests {
             assert!(norm(&rest) < 1e-6, "{radius} {}", norm(&rest));
         }
         let inside = super::tests::model(&[1.0, 2.0], &[0.1, 0.1]);
-        let step = inside.step(Rule::TrustRegion { radius: 10.0 });
+        let step = inside.step(Rule::TrustRegion { radius: 10.0 }).unwrap();
         assert!(norm(&residual(&inside, &step)) < 1e-13);
     }
 
@@ -338,7 +338,7 @@ mod tests {
     fn the_cubic_model_is_stationary_at_its_step() {
         let model = model(&[-1.0, 0.5, 3.0], &[1.0, -2.0, 0.5]);
         for lipschitz in [0.1, 1.0, 50.0] {
-            let step = model.step(Rule::Cubic { lipschitz });
+            let step = model.step(Rule::Cubic { lipschitz }).unwrap();
             let shift = 0.5 * lipschitz * norm(&step);
             let residual = residual(&model, &step);
             let rest: Vec<f64> = residual
@@ -355,7 +355,7 @@ mod tests {
         let saddle = model(&[-1.0, 2.0], &[0.0, 0.0]);
         let direction: Vec<f64> = saddle.eigen.vectors().col(1).iter().copied().collect();
         let hard = model(&[-1.0, 2.0], &direction);
-        let step = hard.step(Rule::TrustRegion { radius: 2.0 });
+        let step = hard.step(Rule::TrustRegion { radius: 2.0 }).unwrap();
         assert!((norm(&step) - 2.0).abs() < 1e-9);
         assert!(hard.geometry(&step).negative_share > 0.9);
     }
@@ -363,8 +363,8 @@ mod tests {
     #[test]
     fn gradient_steps_have_no_angle() {
         let model = model(&[0.5, 4.0], &[1.0, 2.0]);
-        let cauchy = model.geometry(&model.step(Rule::Cauchy));
-        let plain = model.geometry(&model.step(Rule::Gradient));
+        let cauchy = model.geometry(&model.step(Rule::Cauchy).unwrap());
+        let plain = model.geometry(&model.step(Rule::Gradient).unwrap());
         assert!(cauchy.angle < 1e-5 && plain.angle < 1e-5);
         assert!(cauchy.quadratic <= plain.quadratic);
     }

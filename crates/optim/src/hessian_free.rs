@@ -36,7 +36,7 @@ use crate::{
 /// 4. m(α) = α gᵀd + ½ α² dᵀBd, without damping; dᵀBd = 2(φ(d) + bᵀd) − λ‖d‖² costs no product. ρ = (f(θ + d) − f(θ))/m(1), −∞
 ///    when f(θ + d) > f(θ). λ ← [`LevenbergMarquardt::after`].
 /// 5. θ ← θ + αd with the first α = 1, 0.8, 0.8², … for which f(θ + αd) ≤ f(θ) + 0.01 α gᵀd, 60 at most. Where there is none θ stays,
-///    and the next solve starts from zero. The promise is m(α).
+///    the next solve starts from zero, and the step ends with [`StepEnding::Rejected`], or [`StepEnding::NoDecrease`] if nothing has changed for the next. The promise is m(α).
 ///
 /// x̂ of the next step is the last iterate of conjugate gradients, not d. The preconditioner of [`Preconditioning`] is made at
 /// each θ. With [`CurvatureMatrix::Hessian`] a direction p with pᵀAp ≤ 0 ends the solve and the step
@@ -264,7 +264,8 @@ impl Method for HessianFree {
             true => f64::NEG_INFINITY,
             false => change / chosen.promise(1.0),
         };
-        self.memory.lambda = Some(self.damping.after(lambda, gain));
+        let next = self.damping.after(lambda, gain);
+        self.memory.lambda = Some(next);
         let line = Line {
             theta,
             loss: start.loss,
@@ -282,9 +283,16 @@ impl Method for HessianFree {
                 }
             }
             LineSearch::Exhausted { trials } => {
-                self.memory.solution = None;
                 let slope = chosen.slope;
-                Move::nowhere(&start, StepEnding::NoDecrease { trials, slope })
+                // another damping, start or matrix makes the next step another one
+                let learned = self.memory.solution.take().is_some()
+                    || next != lambda
+                    || self.batches.len() > 1;
+                let ending = match learned {
+                    true => StepEnding::Rejected { gain },
+                    false => StepEnding::NoDecrease { trials, slope },
+                };
+                Move::nowhere(&start, ending)
             }
         };
         Ok(start.finish(oracle, to))

@@ -7,31 +7,42 @@
 //! the change that was measured, cost and time. How a step or a run ends is data ([`StepEnding`], [`Ending`]): negative
 //! curvature, a singular matrix or NaN are findings, not failures.
 //!
-//! | method | per step | for |
+//! | first order | per step | for |
 //! |---|---|---|
 //! | [`GradientDescent`] (on batches: [`Sgd`]) | 1 gradient | rates by [`Schedule`]: constant, steps, exponential, cosine, inverse time, plateau |
 //! | [`Descent`] | 1 gradient | any [`Direction`] ([`HeavyBall`], [`Nesterov`], [`Chebyshev`], [`NonlinearCg`], [`Lbfgs`]) with any [`LearningRate`] |
-//! | … with a [`RateRule`] | | Polyak, Barzilai-Borwein and hypergradient rates |
-//! | … with a [`SharpnessCap`] | + a few products now and then | ε ≤ c / λ_max |
-//! | … with [`StrongWolfe`] | + 1 loss, at most 1 gradient a trial | quasi-Newton and conjugate directions |
-//! | … with a [`CurvatureCap`] | + 1 product | ε ≤ c · gᵀg / gᵀHg |
-//! | … with [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
+//! | … with [`BurnDirection`] | 1 gradient | the optimisers of Burn with warm-up, caps, rules and searches |
+//! | [`BurnOptimizer`] | 1 gradient | momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon as they are |
+//! | [`BurnLbfgs`] | 1 gradient an evaluation | L-BFGS of Burn |
+//!
+//! | learning rates | per step | for |
+//! |---|---|---|
+//! | [`RateRule`] | | Polyak, Barzilai-Borwein and hypergradient rates |
+//! | [`CurvatureCap`] | + 1 product | ε ≤ c · gᵀg / gᵀHg |
+//! | [`SharpnessCap`] | + a few products now and then | ε ≤ c / λ_max |
+//! | [`Armijo`] backtracking | + 1 loss a trial | a decrease in every step |
+//! | [`StrongWolfe`] | + 1 loss, at most 1 gradient a trial | quasi-Newton and conjugate directions |
+//!
+//! | Newton's method | per step | for |
+//! |---|---|---|
 //! | [`Newton`] | 1 gradient, dim products | small models; undamped, fixed or adaptive [`Damping`] |
 //! | [`NewtonCg`] | 1 gradient, 1 product an iteration | large models; negative curvature is found and reported |
 //! | [`SaddleFreeNewton`] | 1 gradient, dim or k products | −\|H\|⁻¹g: saddles repel it |
 //! | [`TrustRegion`] | 1 gradient, 1 loss, 1 product an iteration | a radius that follows how well the model foretells the loss |
 //! | [`CubicNewton`] | 1 gradient, 1 loss, 1 product an iteration | the same with a cubic term in place of a radius |
 //! | [`NewtonMr`] | 1 product an iteration, 1 gradient a trial | singular and indefinite Hessians, by the norm of the gradient or the loss |
-//! | [`Descent`] with [`BurnDirection`] | 1 gradient | the optimisers of Burn with warm-up, caps, rules and searches |
-//! | … with [`AdaHessian`] | + 1 product, or fewer | Adam with a random estimate of the Hessian's diagonal |
-//! | … with [`SophiaH`], [`SophiaG`] | + 1 product, or 1 gradient, in every tenth | clipped steps over averaged curvatures |
+//! | [`HessianFree`] | 1 gradient, 1 Gauss-Newton product an iteration, a few losses | deep networks on large batches; the curvature can be on a part of the batch |
+//! | [`Descent`] with [`NaturalGradient`] | 1 gradient, 1 Gauss-Newton product an iteration | losses with a likelihood; any [`LearningRate`], or a trust region in KL |
+//!
+//! | curvature in parts | per step | for |
+//! |---|---|---|
+//! | [`KfacDescent`] | 1 gradient, 2 passes for factors, at most 2 Gauss-Newton products | networks of linear layers and convolutions, on batches |
+//! | [`Descent`] with [`AdaHessian`] | 1 gradient, 1 product, or fewer | Adam with a random estimate of the Hessian's diagonal |
+//! | … with [`SophiaH`], [`SophiaG`] | 1 gradient, in every tenth 1 product or 1 gradient more | clipped steps over averaged curvatures |
 //! | … with [`Shampoo`] | 1 gradient | a preconditioner for each dimension of each parameter |
 //! | … with [`Soap`] | 1 gradient | Adam in the eigenbasis of Shampoo |
-//! | [`HessianFree`] | 1 gradient, 1 Gauss-Newton product an iteration, a few losses | deep networks on large batches; the curvature can be on a part of the batch |
-//! | [`NaturalGradient`] | + 1 Gauss-Newton product an iteration | a [`Direction`], with any [`LearningRate`] or a trust region in KL |
-//! | [`KfacDescent`] | 1 gradient, 2 passes for factors, at most 2 Gauss-Newton products | networks of linear layers and convolutions, on batches |
-//! | [`BurnOptimizer`] | 1 gradient | momentum, Adam, AdamW, RMSProp, AdaGrad, Adafactor, Adan, LAMB, Lion, Muon |
-//! | [`BurnLbfgs`] | 1 gradient an evaluation | L-BFGS of Burn |
+//!
+//! `tests/ravine/trajectories.rs` holds each against an independent implementation, step by step.
 //!
 //! # Example
 //!

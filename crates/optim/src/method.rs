@@ -114,7 +114,7 @@ pub enum StepEnding {
         /// gᵀd of the direction; not negative when it does not point downhill.
         slope: f64,
     },
-    /// The loss did not follow the method's model; θ stays, and the next step tries less: a smaller radius, a heavier weight.
+    /// The loss did not follow the method's model; θ stays, and the next step tries less: a smaller radius, a heavier weight, more damping.
     Rejected {
         /// ρ = measured change / promised change; −∞ when the loss there is not finite.
         gain: f64,

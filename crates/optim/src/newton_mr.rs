@@ -27,7 +27,7 @@ use crate::{
 ///   ([`NewtonMr::normal_tolerance`]), where it returns −H⁺g. α = 1, β, β² … is the first with
 ///   ‖∇f(θ + αs)‖² ≤ ‖g‖² + 2 c α gᵀHs. It goes to the nearest stationary point, be it a saddle;
 /// - [`Merit::Loss`], the method of 2022, for any loss: MINRES runs until ‖Hr‖ ≤ η_k ‖Hs‖ (or ‖r‖ ≤ 10 ε ‖g‖: rounding), or
-///   until its residual r = −g − Hs has rᵀHr ≤ 0. In the first case d = s, and α = 1, β, β² … is the first with f(θ + αd) ≤ f(θ) + c α gᵀd. In the second d = r,
+///   until its residual r = −g − Hs has rᵀHr ≤ 0, which counts only where the first rule is not fulfilled as well. In the first case d = s, and α = 1, β, β² … is the first with f(θ + αd) ≤ f(θ) + c α gᵀd. In the second d = r,
 ///   the step ends with [`StepEnding::NegativeCurvature`], and if α = 1 satisfies the same condition, α grows, 1/β, 1/β² …, as
 ///   long as it does.
 ///

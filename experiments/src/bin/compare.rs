@@ -387,6 +387,7 @@ mod tests {
         let files = [
             include_str!("../../configs/compare-quick.toml"),
             include_str!("../../configs/compare-full.toml"),
+            include_str!("../../configs/compare-autoencoder.toml"),
             include_str!("../../configs/compare-own-problem.toml"),
         ];
         for text in files {

@@ -6,7 +6,7 @@
 //! eigenvalues, beyond 1e-9 of the largest.
 //!
 //! - **Expected:** plain Newton ends at saddles of high index, or diverges; every changed method reaches low losses
-//! - **Takes:** about 2 minutes
+//! - **Takes:** about 4 minutes
 //! - **Command:** `just exp newton-neural`
 //! - **Claim:** on neural networks Newton's method needs significant changes before it can be used
 //! - **Source:** Goodfellow, Bengio and Courville (2016), Deep Learning, sections 8.2.3 and 8.6.1; Dauphin, Pascanu, Gulcehre, Cho, Ganguli and Bengio (2014), Identifying and attacking the saddle point problem

@@ -264,7 +264,7 @@ fn look(context: &Context<Config>, trained: usize, seed: u64) -> anyhow::Result<
                 Rule::GaussNewton { .. } => &gauss_newton,
                 _ => &hessian,
             };
-            let step = model.step(*rule);
+            let step = model.step(*rule)?;
             Ok(Tried {
                 rule: rule.name(),
                 geometry: hessian.geometry(&step),

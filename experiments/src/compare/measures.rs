@@ -107,17 +107,15 @@ pub fn measure(compared: &Compared) -> Vec<Measured> {
         .collect()
 }
 
-/// The method with the lowest median to the target, then with the lowest median final loss.
+/// The method with the lowest median to the target, then with the most hits, then with the lowest median final loss.
 fn winner(times: &[Vec<f64>], losses: &[Vec<f64>]) -> usize {
-    let order = |index: &usize| {
-        (
-            quantile(&times[*index], 0.5),
-            quantile(&losses[*index], 0.5),
-        )
-    };
-    let best = (0..times.len()).min_by(|a, b| {
-        let (a, b) = (order(a), order(b));
-        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+    let misses = |index: usize| times[index].iter().filter(|time| !time.is_finite()).count();
+    let best = (0..times.len()).min_by(|&a, &b| {
+        let median = |values: &[Vec<f64>], index: usize| quantile(&values[index], 0.5);
+        median(times, a)
+            .total_cmp(&median(times, b))
+            .then(misses(a).cmp(&misses(b)))
+            .then(median(losses, a).total_cmp(&median(losses, b)))
     });
     best.unwrap_or(0)
 }
@@ -192,7 +190,7 @@ fn per_seed(result: &MethodResult, value: impl Fn(&super::record::Record) -> f64
     result.records.iter().map(value).collect()
 }
 
-/// The final loss of each trial on its first tuning seed, and that of the start for one that failed or ended above it: nobody has to
+/// The median final loss of each trial over the tuning seeds, and that of the start for one that failed or ended above it: nobody has to
 /// keep parameters that are worse than the first ones.
 fn worth_of_trials(result: &MethodResult) -> Vec<f64> {
     let start = result
@@ -388,5 +386,14 @@ mod tests {
         let target = target_by_rule(&compared(), &["slow".to_string()]);
         assert_eq!(target, Some(("slow".to_string(), 0.5)));
         assert_eq!(target_by_rule(&compared(), &[]), None);
+    }
+
+    #[test]
+    fn who_reached_the_target_goes_before_who_did_not() {
+        let never = f64::INFINITY;
+        let times = [vec![never; 4], vec![never, never, never, 7.0]];
+        let losses = [vec![0.1; 4], vec![0.5; 4]];
+        assert_eq!(winner(&times, &losses), 1);
+        assert_eq!(winner(&[vec![never; 4], vec![never; 4]], &losses), 0);
     }
 }

@@ -26,7 +26,7 @@ mod tests {
             for index in 0..5 {
                 let values = search::point(&space, Seed::new(1), index);
                 let method = entrant.method.with_values(&values).unwrap();
-                assert_eq!(method.build(100).name(), entrant.name());
+                assert_eq!(method.build(100, Seed::new(0)).name(), entrant.name());
                 let text = toml::to_string(&method).unwrap();
                 assert_eq!(toml::from_str::<MethodConfig>(&text).unwrap(), method);
             }
@@ -39,7 +39,9 @@ mod tests {
                     [search.eta]\nlow = 0.01\nhigh = 0.5\nscale = \"log\"\n";
         let entrant: Entrant = toml::from_str(text).unwrap();
         assert_eq!(entrant.name(), "careful");
-        assert_eq!(entrant.space().unwrap()["eta"], Range::log(0.01, 0.5));
+        // the limit is the method's own
+        let eta = Range::log(0.01, 0.5).at_most(0.9);
+        assert_eq!(entrant.space().unwrap()["eta"], eta);
         assert_eq!(toml::to_string(&entrant).unwrap(), text);
     }
 
@@ -75,6 +77,9 @@ mod tests {
             added,
             ["momentum", "momentum-cosine", "adam", "adam-cosine"]
         );
+        let held = "method = { kind = 'adam' }\nsearch.learning_rate = { low = 0.1, high = 0.1 }";
+        let held: Entrant = toml::from_str(&format!("name = 'held'\n{held}")).unwrap();
+        assert_eq!(complete_field(&[held]).unwrap().1.len(), 4);
         let error = complete_field(&[newton.clone(), newton]).unwrap_err();
         assert!(error.to_string().contains("`newton`"));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use ravine_curvature::Point;
-use ravine_optim::{Batches, Budget, CostWeights, GradientDescent, Silent, run};
+use ravine_optim::{Batches, Budget, CostWeights, GradientDescent, Silent, Trajectory, run};
 use serde::{Deserialize, Serialize};
 
 use super::methods::{Entrant, complete_field};
@@ -104,16 +104,7 @@ impl Costs {
     /// When there are no rounds, or an evaluation fails.
     pub fn measure(point: &Point, rounds: usize) -> anyhow::Result<Self> {
         let weights = CostWeights::measure(point, rounds)?;
-        // A step of gradient descent, with what the loop costs: what a gradient takes in a run. Each is at a point of its own,
-        // or the gradient would be known.
-        let fresh = Batches::stream(|_| point.move_to(point.theta().clone()));
-        let descent = run(
-            &mut GradientDescent::new(f64::MIN_POSITIVE),
-            fresh,
-            point.theta(),
-            &Budget::steps(rounds),
-            &mut Silent,
-        )?;
+        let descent = steps_of_descent(point, rounds)?;
         Ok(Self {
             loss: weights.loss,
             product: weights.product,
@@ -133,6 +124,21 @@ impl Costs {
             factor_pass: self.factor_pass,
         }
     }
+}
+
+/// Steps of gradient descent, with what the loop costs: what a gradient takes in a run. Each is at a point of its own, or the gradient
+/// would be known.
+fn steps_of_descent(point: &Point, steps: usize) -> anyhow::Result<Trajectory> {
+    let fresh = Batches::stream(|_| point.move_to(point.theta().clone()));
+    let mut method = GradientDescent::new(f64::MIN_POSITIVE);
+    let budget = Budget::steps(steps);
+    Ok(run(
+        &mut method,
+        fresh,
+        point.theta(),
+        &budget,
+        &mut Silent,
+    )?)
 }
 
 impl Plan {
@@ -209,6 +215,15 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::compare::methods::default_field;
+
+    #[test]
+    fn every_timed_step_evaluates_its_gradient() {
+        let device = burn::prelude::Device::flex();
+        let problem = &super::super::problems::shipped().unwrap()["rosenbrock-2"];
+        let ready = super::super::problems::build(problem, &device).unwrap();
+        let steps = steps_of_descent(&ready.step_point().unwrap(), 7).unwrap();
+        assert_eq!((steps.rows.len(), steps.cost.gradients), (7, 7));
+    }
 
     #[test]
     fn senseless_wishes_are_refused_in_words() {

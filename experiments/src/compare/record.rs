@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::prelude::*;
-use ravine_curvature::vector;
+use ravine_curvature::{Seed, vector};
 use ravine_optim::{Budget, Cost, CostWeights, Ending, Limit, Row, Silent, Trajectory, run};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,8 @@ impl Record {
         let began = Instant::now();
         let start = ready.start(seed)?;
         let first = ready.train().move_to(start.clone())?.loss()?;
-        let every = (terms.budget / EVALUATIONS).ceil().max(1.0) as usize;
+        let steps = terms.budget / method.step_cost(ready.train().dim(), &terms.weights);
+        let every = (steps / EVALUATIONS).ceil().max(1.0) as usize;
         let budget = Budget::gradient_equivalents(terms.budget, terms.weights)
             .seconds(terms.timeout)
             .max_loss(DIVERGED * first.abs().max(1.0));
@@ -117,7 +118,8 @@ impl Record {
             steps: Some(100 * terms.budget.ceil() as usize),
             ..budget
         };
-        let mut method = method.build(terms.budget.floor() as u64);
+        let seed_of_method = Seed::new(seed).stream("method");
+        let mut method = method.build(steps.floor() as u64, seed_of_method);
         let trajectory = run(
             &mut *method,
             ready.batches(seed, every)?,

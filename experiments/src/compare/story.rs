@@ -338,7 +338,7 @@ fn captioned(plot: Plot, drawn: usize, all: usize) -> Plot {
     }
 }
 
-/// A curve of a run: time or cost, and the lowest loss so far.
+/// A curve of a run: time or cost, and the loss there.
 type CurveOf = fn(&Record) -> Vec<(f64, f64)>;
 
 /// Medians and quartiles over the seeds, on one grid; the first loss is the ceiling, so that divergence does not flatten the rest.
@@ -407,7 +407,7 @@ fn protocol(report: Report, plan: &Plan, costs: &[Costs], compared: &[Compared])
             plan.widening_trials,
             seeds(&plan.report_seeds)
         ))
-        .paragraph(format!("A run goes on past the target until its gradient-equivalents are spent. A gradient-equivalent is one gradient with its loss over the batch of a step; losses, products with the Hessian and with the Gauss-Newton matrix and passes for Kronecker factors count as many as they take in time on this machine, measured once and kept in `config.toml`; line searches and rejected steps are charged. The budget of seconds is, unless the problem says otherwise, {} times what as many steps of gradient descent take, so that work beside losses, gradients and products shows there; a run ends with its gradient-equivalents all the same, and what it had not reached by then counts as not reached in time either. Evaluations for the report are neither counted nor timed. A problem whose budget one step exceeds counts as not solved.", significant(plan.seconds_factor, 3)))
+        .paragraph(format!("A run goes on past the target until its gradient-equivalents are spent; its last step may go beyond, and then counts for the final losses, not for the target. Schedules shrink over the steps that the budget has at what a step of the method costs. A gradient-equivalent is one gradient with its loss over the batch of a step; losses, products with the Hessian and with the Gauss-Newton matrix and passes for Kronecker factors count as many as they take in time on this machine, measured once and kept in `config.toml`; line searches and rejected steps are charged. The budget of seconds is, unless the problem says otherwise, {} times what as many steps of gradient descent take, so that work beside losses, gradients and products shows there; a run ends with its gradient-equivalents all the same, and what it had not reached by then counts as not reached in time either. Evaluations for the report are neither counted nor timed. A problem whose budget one step exceeds counts as not solved.", significant(plan.seconds_factor, 3)))
         .paragraph(format!(
             "NaN, divergence (10⁶ times the first loss), an error, and more than {} s are failures: they cost infinitely much, lead to an infinite loss, and are in every figure. Quartiles interpolate linearly, and between a number and infinity lies infinity. The best of k trials is the expected lowest final training loss of k trials drawn with replacement (Dodge et al. 2019), where a trial that ends above its start is worth its start; with fewer than k trials it is not given. The sensitivity is how many decades of final training loss are lost when the main hyperparameter is halved or doubled, whichever is worse, on the tuning seeds.",
             significant(plan.timeout, 3)
@@ -416,7 +416,7 @@ fn protocol(report: Report, plan: &Plan, costs: &[Costs], compared: &[Compared])
             "p is that of the exact two-sided rank-sum test (Mann and Whitney) against the method with the lowest median, ties by mid-ranks, adjusted for the size of the field (Holm); it compares gradients to the target, and final losses where no seed of any method reached it. From {SIGNIFICANT} up a method is not separable from the best. Nothing is said of methods that are compared with each other and not with the best."
         ))
         .paragraph(format!(
-            "Runs go over {} workers of one thread each. Trajectories are the same bit by bit whatever the number of workers; only times differ, and they suffer from whatever else the machine does.",
+            "Runs go over {} workers of one thread each. Trajectories are the same bit by bit whatever the number of workers; only times differ, and with them what a time-out ends, and they suffer from whatever else the machine does.",
             plan.workers
         ));
     report

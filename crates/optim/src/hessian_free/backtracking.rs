@@ -43,6 +43,10 @@ impl HessianFree {
         line: Line<'_>,
         loss_at_one: f64,
     ) -> Result<LineSearch, OptimError> {
+        // an iterate behind a warm start may point uphill
+        if line.slope >= 0.0 {
+            return Ok(LineSearch::Exhausted { trials: 0 });
+        }
         if loss_at_one <= line.loss + self.search.sufficient_decrease * line.slope {
             return Ok(LineSearch::Found {
                 theta: along(line.theta, line.direction, 1.0),

@@ -2,14 +2,14 @@
 
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, LineSearchFn, MuonConfig, SgdConfig};
-use ravine_curvature::Likelihood;
+use ravine_curvature::{Factors, KfacOptions, Likelihood, Seed};
 use ravine_optim::{
     AdaHessian, AdaptiveDamping, Armijo, BurnDirection, BurnLbfgs, BurnOptimizer, CubicNewton,
     CubicStop, CubicSubproblem, CubicWeight, CurvatureCap, Damping, Descent, Forcing,
-    GradientDescent, Grafting, HessianFree, KfacDamping, KfacDescent, KfacGamma, KfacLength,
-    LearningRate, LevenbergMarquardt, Merit, Method, NaturalGradient, Newton, NewtonCg, NewtonMr,
-    RadiusRule, RegionSubproblem, SaddleFreeNewton, Schedule, Shampoo, SharpnessCap, Soap, SophiaG,
-    SophiaH, Spectrum, Statistics, TrustRegion,
+    GradientDescent, Grafting, HessianFree, HutchinsonProbes, KfacDamping, KfacDescent, KfacGamma,
+    KfacLength, LearningRate, LevenbergMarquardt, Merit, Method, NaturalGradient, Newton, NewtonCg,
+    NewtonMr, RadiusRule, RegionSubproblem, SaddleFreeNewton, SampledLabels, Schedule, Shampoo,
+    SharpnessCap, Soap, SophiaG, SophiaH, Spectrum, Statistics, TrustRegion,
 };
 
 use super::{MethodConfig, MomentumForm, Shrinking};
@@ -46,8 +46,8 @@ impl Shrinking {
 }
 
 impl MethodConfig {
-    /// The method, ready for its first step; rates shrink over `horizon` steps.
-    pub fn build(&self, horizon: u64) -> Box<dyn Method> {
+    /// The method, ready for its first step; rates shrink over `horizon` steps, and random vectors come from `seed`.
+    pub fn build(&self, horizon: u64, seed: Seed) -> Box<dyn Method> {
         let name = self.name();
         match *self {
             Self::GradientDescent {
@@ -234,6 +234,7 @@ impl MethodConfig {
                     gamma: KfacGamma::Search { every: 20 },
                 };
                 let method = KfacDescent::new()
+                    .options(one_random_vector(seed))
                     .damping(damping)
                     .inverse_every(inverse_every as u64);
                 Box::new(method.named(name))
@@ -249,7 +250,9 @@ impl MethodConfig {
                     momentum,
                     clipping: None,
                 };
-                let method = KfacDescent::plain(learning_rate, damping).length(length);
+                let method = KfacDescent::plain(learning_rate, damping)
+                    .options(one_random_vector(seed))
+                    .length(length);
                 Box::new(method.inverse_every(5).named(name))
             }
             Self::SharpnessCap {
@@ -258,6 +261,7 @@ impl MethodConfig {
             } => {
                 let cap = SharpnessCap {
                     fraction,
+                    seed,
                     ..SharpnessCap::default()
                 };
                 let rate = LearningRate::from(learning_rate).below_sharpness(cap);
@@ -279,7 +283,9 @@ impl MethodConfig {
                 beta_2,
                 shrinking,
             } => {
-                let direction = AdaHessian::new().betas(beta_1, beta_2);
+                let direction = AdaHessian::new()
+                    .betas(beta_1, beta_2)
+                    .probes(HutchinsonProbes::rademacher(seed));
                 let schedule = shrinking.schedule(learning_rate, horizon);
                 Box::new(Descent::new(direction, schedule).named(name))
             }
@@ -289,7 +295,9 @@ impl MethodConfig {
                 shrinking,
             } => {
                 let schedule = shrinking.schedule(learning_rate, horizon);
-                Box::new(Descent::new(SophiaH::new().gamma(gamma), schedule).named(name))
+                let probes = HutchinsonProbes::gaussian(seed);
+                let direction = SophiaH::new().gamma(gamma).probes(probes);
+                Box::new(Descent::new(direction, schedule).named(name))
             }
             Self::SophiaG {
                 learning_rate,
@@ -299,7 +307,9 @@ impl MethodConfig {
             } => {
                 let schedule = shrinking.schedule(learning_rate, horizon);
                 let likelihood = likelihood.unwrap_or(Likelihood::Categorical);
-                let direction = SophiaG::new(likelihood).gamma(gamma);
+                let direction = SophiaG::new(likelihood)
+                    .gamma(gamma)
+                    .labels(SampledLabels::Seeded(seed));
                 Box::new(Descent::new(direction, schedule).named(name))
             }
             Self::Shampoo {
@@ -326,5 +336,13 @@ impl MethodConfig {
                 Box::new(Descent::new(direction, schedule).named(name))
             }
         }
+    }
+}
+
+/// Factors from one random vector for each example.
+fn one_random_vector(seed: Seed) -> KfacOptions {
+    KfacOptions {
+        factors: Factors::MonteCarlo { samples: 1, seed },
+        ..KfacOptions::default()
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{MethodConfig, MomentumForm, Shrinking};
-use crate::compare::search::{Scale, Space, Values};
+use crate::compare::search::{Range, Scale, Space, Values};
 
 /// An entry of the field: a method, its name, and where it is searched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,16 @@ impl Entrant {
     /// When a range is impossible, or the method has no such hyperparameter.
     pub fn space(&self) -> anyhow::Result<Space> {
         let mut space = self.method.space();
-        space.extend(self.search.clone());
+        for (name, range) in &self.search {
+            // what the method cannot go beyond stays a limit
+            let own = space.get(name).copied();
+            let range = Range {
+                minimum: range.minimum.or(own.and_then(|own| own.minimum)),
+                maximum: range.maximum.or(own.and_then(|own| own.maximum)),
+                ..*range
+            };
+            space.insert(name.clone(), range);
+        }
         for (name, range) in &space {
             range
                 .check(name)
@@ -115,7 +124,16 @@ pub fn complete_field(entrants: &[Entrant]) -> anyhow::Result<(Vec<Entrant>, Vec
     let mut field = entrants.to_vec();
     let mut added = Vec::new();
     for baseline in baselines() {
-        let same = |entrant: &Entrant| match (&entrant.method, &baseline.method) {
+        // one that is held in a part of the space is no tuned baseline
+        let tuned = |entrant: &Entrant| {
+            let own = entrant.method.space();
+            let narrowed = |(name, range): (&String, &Range)| {
+                own.get(name)
+                    .is_some_and(|own| range.low > own.low || range.high < own.high)
+            };
+            !entrant.search.iter().any(narrowed)
+        };
+        let alike = |entrant: &Entrant| match (&entrant.method, &baseline.method) {
             (
                 MethodConfig::Momentum {
                     form: MomentumForm::HeavyBall,
@@ -129,7 +147,7 @@ pub fn complete_field(entrants: &[Entrant]) -> anyhow::Result<(Vec<Entrant>, Vec
             }
             _ => false,
         };
-        if !field.iter().any(same) {
+        if !field.iter().any(|entrant| alike(entrant) && tuned(entrant)) {
             added.push(baseline.name());
             field.push(baseline);
         }

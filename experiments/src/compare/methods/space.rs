@@ -1,6 +1,7 @@
 //! Where a method's hyperparameters are searched, and whether it fits a budget.
 
 use ravine_curvature::{KfacOptions, Likelihood, Point};
+use ravine_optim::CostWeights;
 
 use super::MethodConfig;
 use crate::compare::search::{Range, Space};
@@ -213,6 +214,38 @@ impl MethodConfig {
             Self::CubicNewton { .. } => "sigma",
             _ => "learning_rate",
         }
+    }
+
+    /// About what a step costs, in gradients: by it schedules know how many steps a budget has. Solves count with all iterations that
+    /// they may take.
+    pub fn step_cost(&self, dim: usize, weights: &CostWeights) -> f64 {
+        let more = match *self {
+            Self::CurvatureCap { .. } | Self::AdaHessian { .. } => weights.product,
+            // five products in every tenth step
+            Self::SharpnessCap { .. } => 0.5 * weights.product,
+            Self::Armijo { .. } => weights.loss,
+            Self::SophiaH { .. } => 0.1 * weights.product,
+            Self::SophiaG { .. } => 0.1,
+            Self::KfacRate { .. } => 2.0 * weights.factor_pass,
+            Self::Kfac { .. } => 2.0 * (weights.factor_pass + weights.gauss_newton_product),
+            Self::Newton { .. } | Self::LevenbergMarquardt { .. } => {
+                dim as f64 * weights.product + weights.loss
+            }
+            Self::NewtonCg { max_iterations, .. }
+            | Self::TrustRegion { max_iterations, .. }
+            | Self::CubicNewton { max_iterations, .. }
+            | Self::NewtonMr { max_iterations, .. }
+            | Self::SaddleFreeNewton {
+                dimension: max_iterations,
+                ..
+            } => max_iterations as f64 * weights.product + weights.loss,
+            Self::HessianFree { max_iterations, .. }
+            | Self::NaturalGradient { max_iterations, .. } => {
+                max_iterations as f64 * weights.gauss_newton_product
+            }
+            _ => 0.0,
+        };
+        1.0 + more
     }
 
     /// The method for a problem: with its likelihood, where that is asked for.
