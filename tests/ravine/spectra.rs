@@ -5,7 +5,8 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use ravine_benches::Workload;
 use ravine_curvature::{
-    DenseSymmetric, LanczosOptions, LinearOperator, Seed, Which, dense, lanczos_top_k,
+    DenseSymmetric, LanczosOptions, LinearOperator, Seed, Which, dense, exact_diagonal,
+    lanczos_top_k,
 };
 use serde_json::Value;
 
@@ -37,6 +38,12 @@ fn check_diagonal(name: &str, matrix: &[f64], entry: &Value) {
     for (place, sample) in places.iter().zip(numbers(entry, "H_diag_sample")) {
         near(name, matrix[*place as usize], sample, 1e-10 * expected);
     }
+}
+
+/// Trace and diagonal where the whole matrix would take long.
+fn check_exact_diagonal(name: &str) {
+    let diagonal = exact_diagonal(hessian(name).as_ref()).unwrap();
+    check_diagonal(name, &diagonal.values, &entry(name));
 }
 
 /// The whole spectrum of a matrix that is written out.
@@ -106,11 +113,13 @@ fn small_perceptron() {
 
 #[test]
 fn convolutions() {
+    check_exact_diagonal("cnn_small");
     check_lanczos("cnn_small", 1e-8);
 }
 
 #[test]
 fn perceptron_on_digits() {
+    check_exact_diagonal("mlp_digits");
     // the reference's lower end was computed to 1e-6
     check_lanczos("mlp_digits", 1e-6);
 }

@@ -107,7 +107,8 @@ impl Default for InteriorOptions {
 ///
 /// # Cost
 ///
-/// At most `max_applications` + k products with A, those of the solves and some twenty for max |λ| included; memory for
+/// At most `max_applications` + k products with A, those of the solves and some twenty for max |λ| included (with a smaller `max_applications` than
+/// that, what the start takes: k + 25 or so); memory for
 /// 2 · `vectors` + 2 k vectors in f64 on the host and those of MINRES; O(n · vectors²) operations for each solve. The dense way takes n + k
 /// products and 16 n² bytes.
 ///

@@ -173,7 +173,7 @@ impl Power<'_> {
                 EigenEnding::Converged
             } else if stopped {
                 EigenEnding::Stopped
-            } else if self.applications == self.options.max_applications {
+            } else if self.applications == self.options.max_applications || length == 0.0 {
                 EigenEnding::MaxIterations
             } else {
                 w.scale(1.0 / length);

@@ -1,5 +1,5 @@
 use super::likelihood::Likelihood;
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, argument};
 use crate::point::{Map, Point};
 use crate::row_blocks::as_vector;
 use crate::seed::Seed;
@@ -118,6 +118,10 @@ impl Point {
 
     /// w Jᵀ u.
     fn pulled_back(&self, scores: &[f64], weight: f64) -> Result<SampledGradient, CurvatureError> {
+        if !(weight > 0.0 && weight.is_finite()) {
+            let requirement = "the weight of a label must be positive and finite";
+            return Err(argument("weight", weight, requirement));
+        }
         let row = from_f64(scores, self.device(), self.dtype()).reshape([1, scores.len()]);
         let back = self.map_rows(Map::TransposedJacobian, &row)?;
         Ok(SampledGradient {

@@ -7,6 +7,7 @@ use super::entries::Entries;
 use super::factors::Pair;
 use super::operator::Space;
 use crate::error::{CurvatureError, check_dimension};
+use crate::layout::ParameterLayout;
 use crate::point::Point;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct SavedFactors {
     dim: usize,
+    /// Names and shapes of the parameters, in their order.
+    parameters: Vec<(String, Vec<usize>)>,
     entries: Vec<Entries>,
     other_ranges: Vec<Range<usize>>,
     /// A and B of each block.
@@ -57,6 +60,7 @@ impl KfacFactors {
         };
         SavedFactors {
             dim: self.space.dim,
+            parameters: parameters(&self.layout),
             entries: self.space.entries.to_vec(),
             other_ranges: self.space.others.to_vec(),
             pairs: (self.pairs.iter())
@@ -79,9 +83,28 @@ impl SavedFactors {
     ///
     /// # Errors
     ///
-    /// [`CurvatureError::Dimension`] for a model of another size, or for matrices that do not have the sizes of their layers.
+    /// [`CurvatureError::Dimension`] for a model of another size or with other parameters, or for matrices that do not have the sizes of
+    /// their layers.
     pub fn on(&self, point: &Point) -> Result<KfacFactors, CurvatureError> {
         check_dimension("saved Kronecker factors", self.dim, point.dim())?;
+        let known = parameters(point.layout());
+        let same = self.parameters.iter().zip(&known);
+        let same = same.take_while(|(saved, known)| saved == known).count();
+        let count = self.parameters.len().max(known.len());
+        check_dimension(
+            "parameters that saved Kronecker factors share with the model",
+            same,
+            count,
+        )?;
+        let layers = self.entries.len();
+        check_dimension(
+            "layers with saved Kronecker factors",
+            self.pairs.len(),
+            layers,
+        )?;
+        let lengths = |ranges: &[Range<usize>]| ranges.iter().map(|range| range.len()).sum();
+        let others = self.others.iter().map(Vec::len).sum();
+        check_dimension("saved diagonals", others, lengths(&self.other_ranges))?;
         let blocks = self.entries.iter().zip(&self.pairs);
         let pairs = blocks.map(|(entries, [a, b])| {
             Ok(Pair {
@@ -104,6 +127,14 @@ impl SavedFactors {
             passes: self.passes,
         })
     }
+}
+
+/// Names and shapes in their order.
+fn parameters(layout: &ParameterLayout) -> Vec<(String, Vec<usize>)> {
+    let entries = layout.entries().iter();
+    entries
+        .map(|entry| (entry.name.clone(), entry.shape.to_vec()))
+        .collect()
 }
 
 fn square(numbers: &[f64], size: usize) -> Result<Mat<f64>, CurvatureError> {
@@ -158,5 +189,27 @@ mod tests {
         assert!(refused(&saved, &point(4)));
         saved.pairs[0][1].pop();
         assert!(refused(&saved, &point(3)));
+    }
+
+    #[test]
+    fn factors_of_another_model_of_the_same_size_are_refused() {
+        // 3 · 2 + 2 parameters as 1 · 4 + 4
+        let factors = KfacFactors::at(&point(3), &KfacOptions::default()).unwrap();
+        let device = Device::flex();
+        let model = LinearConfig::new(1, 4).init(&device);
+        let objective = Objective::new(
+            |model: &Linear, (x, _): &(Tensor<2>, Tensor<2>)| model.forward(x.clone()),
+            |outputs, (_, y)| (outputs - y.clone()).powi_scalar(2).mean(),
+        );
+        let batch = (
+            Tensor::ones([5, 1], &device),
+            Tensor::zeros([5, 4], &device),
+        );
+        let other = objective.at(&model, &batch).unwrap();
+        let refused = factors.save().on(&other);
+        assert!(matches!(refused, Err(CurvatureError::Dimension { .. })));
+        let mut torn = factors.save();
+        torn.pairs.pop();
+        assert!(torn.on(&point(3)).is_err());
     }
 }
