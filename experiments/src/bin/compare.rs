@@ -5,7 +5,7 @@
 //! holds the problems with their budgets and targets; `experiments/configs` holds configurations to start from.
 //!
 //! - **Expected:** Newton-type steps win on ill-conditioned convex problems; on networks Adam with a schedule is hard to beat
-//! - **Takes:** about 2 minutes on two cores; `experiments/configs/compare-full.toml` takes hours
+//! - **Takes:** some ten minutes on two cores; `experiments/configs/compare-full.toml` takes hours
 //! - **Command:** `just exp compare`
 
 use std::collections::BTreeMap;

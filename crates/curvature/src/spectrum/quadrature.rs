@@ -3,6 +3,7 @@
 use super::slq::{ProbeMeasure, SpectralMeasure};
 use crate::dense::DenseSymmetric;
 use faer::Mat;
+use rayon::prelude::*;
 
 /// Nodes and weights.
 type Rule = Vec<(f64, f64)>;
@@ -103,19 +104,23 @@ impl SpectralMeasure {
 
     /// The largest difference of the mean to that of the rules after a half, three quarters and all but one of the steps.
     pub(super) fn difference_to_shorter_rules(&self, f: &dyn Fn(f64) -> f64) -> f64 {
-        let difference = |fewer: &dyn Fn(usize) -> usize| {
-            self.mean(|probe| match (probe.is_exact(), fewer(probe.alpha.len())) {
-                (true, _) => 0.0,
-                // of a single step there is no shorter rule: the other one of the same degree has a node at the farthest Ritz value
-                (false, 0) => probe.apart(probe.radau(probe.nodes[0] + probe.residuals[0]), f),
-                (false, steps) => probe.apart(probe.shorter(steps), f),
-            })
-            .abs()
+        // the rules know nothing of the function, and go side by side
+        let rule = |probe: &ProbeMeasure, fewer: fn(usize) -> usize| match fewer(probe.alpha.len())
+        {
+            // of a single step there is no shorter rule: the other one of the same degree has a node at the farthest Ritz value
+            0 => probe.radau(probe.nodes[0] + probe.residuals[0]),
+            steps => probe.shorter(steps),
         };
-        let fewer: [&dyn Fn(usize) -> usize; 3] = [&|m| m / 2, &|m| 3 * m / 4, &|m| m - 1];
+        let difference = |fewer: fn(usize) -> usize| {
+            let cut: Vec<&ProbeMeasure> = self.probes.iter().filter(|p| !p.is_exact()).collect();
+            let rules: Vec<Option<Rule>> = cut.par_iter().map(|p| rule(p, fewer)).collect();
+            let apart = cut.iter().zip(rules).map(|(p, rule)| p.apart(rule, f));
+            (apart.sum::<f64>() / self.probes.len().max(1) as f64).abs()
+        };
+        let fewer: [fn(usize) -> usize; 3] = [|m| m / 2, |m| 3 * m / 4, |m| m - 1];
         fewer
             .iter()
-            .map(|fewer| difference(fewer))
+            .map(|fewer| difference(*fewer))
             .fold(0.0, f64::max)
     }
 
