@@ -1,5 +1,5 @@
 use burn::prelude::*;
-use ravine_curvature::{CurvatureError, vector};
+use ravine_curvature::{CgEnding, CurvatureError, vector};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cost, MethodState, OptimError, Oracle};
@@ -151,6 +151,28 @@ pub enum Quantity {
 }
 
 impl StepEnding {
+    /// How a step along what conjugate gradients left ends, by how they ended.
+    pub(crate) fn of_solve(ending: CgEnding, iterations: usize, relative_residual: f64) -> Self {
+        match ending {
+            CgEnding::Converged => Self::Accepted,
+            CgEnding::NegativeCurvature {
+                direction,
+                rayleigh,
+            } => Self::NegativeCurvature {
+                rayleigh,
+                direction,
+            },
+            CgEnding::NonFinite if iterations == 0 => Self::NonFinite {
+                quantity: Quantity::Hessian,
+                value: f64::NAN,
+            },
+            _ => Self::SolverStopped {
+                iterations,
+                relative_residual,
+            },
+        }
+    }
+
     /// Whether the step changed θ.
     pub fn moved(&self) -> bool {
         match self {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::in_range;
 use crate::method::not_finite;
-use crate::{Direction, Heading, OptimError, Oracle, Place, Quantity, StepEnding};
+use crate::{Direction, Heading, OptimError, Oracle, Place, StepEnding};
 
 /// The natural gradient: d = −(F + λI)⁻¹ g with the exact Fisher matrix F of the loss's likelihood, by conjugate gradients.
 ///
@@ -183,7 +183,6 @@ impl Direction for NaturalGradient {
         let damped = vector::dot(&d, &(b.clone() - solve.residual));
         let curvature = damped - self.damping * vector::dot(&d, &d);
         let ending = match solve.ending {
-            CgEnding::Converged => StepEnding::Accepted,
             // No iterate yet: −g, of which the product said that F does not curve upwards.
             CgEnding::NegativeCurvature {
                 direction,
@@ -198,21 +197,7 @@ impl Direction for NaturalGradient {
                     },
                 });
             }
-            CgEnding::NegativeCurvature {
-                direction,
-                rayleigh,
-            } => StepEnding::NegativeCurvature {
-                rayleigh,
-                direction,
-            },
-            CgEnding::NonFinite if solve.iterations == 0 => StepEnding::NonFinite {
-                quantity: Quantity::Hessian,
-                value: f64::NAN,
-            },
-            _ => StepEnding::SolverStopped {
-                iterations: solve.iterations,
-                relative_residual,
-            },
+            other => StepEnding::of_solve(other, solve.iterations, relative_residual),
         };
         let factor = self.region.factor(curvature);
         Ok(Heading {

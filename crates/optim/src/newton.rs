@@ -94,11 +94,7 @@ impl Newton {
 
     /// The λ that the next step of an adaptive damping starts with, or the fixed one.
     pub fn lambda(&self) -> f64 {
-        match self.damping {
-            Damping::None => 0.0,
-            Damping::Fixed { lambda } => lambda,
-            Damping::Adaptive(rule) => self.lambda.unwrap_or(rule.initial),
-        }
+        self.damping.current(self.lambda)
     }
 
     /// Undamped or with a fixed λ.

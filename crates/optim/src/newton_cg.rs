@@ -10,9 +10,7 @@ pub use forcing::Forcing;
 
 use crate::error::in_range;
 use crate::method::{Move, Start};
-use crate::{
-    Armijo, Line, LineSearch, Method, MethodState, OptimError, Oracle, Quantity, Step, StepEnding,
-};
+use crate::{Armijo, Line, LineSearch, Method, MethodState, OptimError, Oracle, Step, StepEnding};
 
 /// Line-search Newton-CG: conjugate gradients on H d = −g until the residual is small enough or the loss curves downwards, then
 /// backtracking along what they found.
@@ -107,7 +105,6 @@ impl Direction {
         // H x = b − r, so that the curvature of x costs no product.
         let curvature = vector::dot(&solve.solution, &(b.clone() - solve.residual.clone()));
         let ending = match solve.ending {
-            CgEnding::Converged => StepEnding::Accepted,
             CgEnding::NegativeCurvature {
                 direction,
                 rayleigh,
@@ -121,21 +118,7 @@ impl Direction {
                     },
                 };
             }
-            CgEnding::NegativeCurvature {
-                direction,
-                rayleigh,
-            } => StepEnding::NegativeCurvature {
-                rayleigh,
-                direction,
-            },
-            CgEnding::NonFinite if solve.iterations == 0 => StepEnding::NonFinite {
-                quantity: Quantity::Hessian,
-                value: f64::NAN,
-            },
-            _ => StepEnding::SolverStopped {
-                iterations: solve.iterations,
-                relative_residual,
-            },
+            other => StepEnding::of_solve(other, solve.iterations, relative_residual),
         };
         Self {
             d: solve.solution,

@@ -139,11 +139,7 @@ impl SaddleFreeNewton {
 
     /// The λ that the next step of an adaptive damping starts with, or the fixed one.
     pub fn lambda(&self) -> f64 {
-        match self.damping {
-            Damping::None => 0.0,
-            Damping::Fixed { lambda } => lambda,
-            Damping::Adaptive(rule) => self.lambda.unwrap_or(rule.initial),
-        }
+        self.damping.current(self.lambda)
     }
 
     fn check(&self) -> Result<(), OptimError> {

@@ -68,6 +68,15 @@ impl Damping {
         Self::Adaptive(AdaptiveDamping::default())
     }
 
+    /// λ of the next step, `kept` being what an adaptive damping has come to.
+    pub(crate) fn current(&self, kept: Option<f64>) -> f64 {
+        match *self {
+            Self::None => 0.0,
+            Self::Fixed { lambda } => lambda,
+            Self::Adaptive(rule) => kept.unwrap_or(rule.initial),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), OptimError> {
         match self {
             Self::None => Ok(()),

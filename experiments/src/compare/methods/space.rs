@@ -6,6 +6,25 @@ use ravine_optim::CostWeights;
 use super::MethodConfig;
 use crate::compare::search::{Range, Space};
 
+/// The decay of an average of gradients.
+const MEAN: Range = Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999);
+
+/// The decay of an average of squares.
+const SQUARE: Range = Range::log_one_minus(0.9, 0.9999)
+    .at_least(0.5)
+    .at_most(0.99999);
+
+/// The decay of averages from which bases or roots are made.
+const GRAM: Range = Range::log_one_minus(0.5, 0.999)
+    .at_least(0.0)
+    .at_most(0.9999);
+
+/// The fraction of a cap.
+const CAP: Range = Range::linear(0.2, 2.0).at_least(0.05).at_most(2.0);
+
+/// Products of a solve.
+const PRODUCTS: Range = Range::integer(2.0, 100.0).at_least(1.0);
+
 /// What a method has to fit into.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -54,13 +73,9 @@ impl MethodConfig {
     pub fn space(&self) -> Space {
         let ranges: &[(&str, Range)] = match self {
             Self::GradientDescent { .. } => &[("learning_rate", Range::log(1e-3, 1e1))],
-            Self::CurvatureCap { .. } => &[
-                ("learning_rate", Range::log(1e-2, 1e2)),
-                (
-                    "fraction",
-                    Range::linear(0.2, 2.0).at_least(0.05).at_most(2.0),
-                ),
-            ],
+            Self::CurvatureCap { .. } => {
+                &[("learning_rate", Range::log(1e-2, 1e2)), ("fraction", CAP)]
+            }
             Self::Armijo { .. } => &[
                 ("learning_rate", Range::log(1e-2, 1e2)),
                 (
@@ -79,16 +94,8 @@ impl MethodConfig {
             ],
             Self::Adam { .. } => &[
                 ("learning_rate", Range::log(1e-4, 1e0)),
-                (
-                    "beta_1",
-                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
-                ),
-                (
-                    "beta_2",
-                    Range::log_one_minus(0.9, 0.9999)
-                        .at_least(0.5)
-                        .at_most(0.99999),
-                ),
+                ("beta_1", MEAN),
+                ("beta_2", SQUARE),
             ],
             Self::AdamW { .. } => &[
                 ("learning_rate", Range::log(1e-4, 1e0)),
@@ -105,23 +112,22 @@ impl MethodConfig {
             ],
             Self::NewtonCg { .. } => &[
                 ("eta", Range::log(1e-3, 0.9).at_most(0.9)),
-                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+                ("max_iterations", PRODUCTS),
             ],
-            Self::SaddleFreeNewton { .. } => &[
-                ("lambda", Range::log(1e-4, 1e1)),
-                ("dimension", Range::integer(2.0, 100.0).at_least(1.0)),
-            ],
+            Self::SaddleFreeNewton { .. } => {
+                &[("lambda", Range::log(1e-4, 1e1)), ("dimension", PRODUCTS)]
+            }
             Self::TrustRegion { .. } => &[
                 ("radius", Range::log(1e-2, 1e1).at_most(1e3)),
-                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+                ("max_iterations", PRODUCTS),
             ],
             Self::CubicNewton { .. } => &[
                 ("sigma", Range::log(1e-4, 1e1)),
-                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+                ("max_iterations", PRODUCTS),
             ],
             Self::NewtonMr { .. } => &[
                 ("eta", Range::log(1e-3, 0.9).at_most(0.99)),
-                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+                ("max_iterations", PRODUCTS),
             ],
             Self::HessianFree { .. } => &[
                 ("lambda", Range::log(1e-3, 1e2)),
@@ -130,7 +136,7 @@ impl MethodConfig {
             Self::NaturalGradient { .. } => &[
                 ("learning_rate", Range::log(1e-2, 1e1)),
                 ("damping", Range::log(1e-5, 1e0)),
-                ("max_iterations", Range::integer(2.0, 100.0).at_least(1.0)),
+                ("max_iterations", PRODUCTS),
             ],
             Self::Kfac { .. } => &[
                 ("lambda", Range::log(1e-2, 1e3)),
@@ -139,60 +145,29 @@ impl MethodConfig {
             Self::KfacRate { .. } => &[
                 ("learning_rate", Range::log(1e-3, 1e0)),
                 ("damping", Range::log(1e-5, 1e0)),
-                (
-                    "momentum",
-                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
-                ),
+                ("momentum", MEAN),
             ],
-            Self::SharpnessCap { .. } => &[
-                ("learning_rate", Range::log(1e-2, 1e2)),
-                (
-                    "fraction",
-                    Range::linear(0.2, 2.0).at_least(0.05).at_most(2.0),
-                ),
-            ],
+            Self::SharpnessCap { .. } => {
+                &[("learning_rate", Range::log(1e-2, 1e2)), ("fraction", CAP)]
+            }
             Self::Muon { .. } => &[
                 ("learning_rate", Range::log(1e-4, 1e0)),
                 ("adam_w_factor", Range::log(1e-2, 1e1)),
             ],
             Self::AdaHessian { .. } => &[
                 ("learning_rate", Range::log(1e-3, 1e1)),
-                (
-                    "beta_1",
-                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
-                ),
-                (
-                    "beta_2",
-                    Range::log_one_minus(0.9, 0.9999)
-                        .at_least(0.5)
-                        .at_most(0.99999),
-                ),
+                ("beta_1", MEAN),
+                ("beta_2", SQUARE),
             ],
             Self::SophiaH { .. } | Self::SophiaG { .. } => &[
                 ("learning_rate", Range::log(1e-4, 1e0)),
                 ("gamma", Range::log(1e-3, 1e1)),
             ],
-            Self::Shampoo { .. } => &[
-                ("learning_rate", Range::log(1e-3, 1e1)),
-                (
-                    "beta",
-                    Range::log_one_minus(0.5, 0.999)
-                        .at_least(0.0)
-                        .at_most(0.9999),
-                ),
-            ],
+            Self::Shampoo { .. } => &[("learning_rate", Range::log(1e-3, 1e1)), ("beta", GRAM)],
             Self::Soap { .. } => &[
                 ("learning_rate", Range::log(1e-4, 1e0)),
-                (
-                    "beta_1",
-                    Range::log_one_minus(0.5, 0.99).at_least(0.0).at_most(0.999),
-                ),
-                (
-                    "beta_2",
-                    Range::log_one_minus(0.5, 0.999)
-                        .at_least(0.0)
-                        .at_most(0.9999),
-                ),
+                ("beta_1", MEAN),
+                ("beta_2", GRAM),
             ],
         };
         let owned = ranges
