@@ -309,12 +309,12 @@ pub fn verify_derivative(
 /// As [`verify_derivative`].
 ///
 /// ```
-/// use burn::nn::{Linear, LinearConfig};
+/// use burn::nn::{Initializer, Linear, LinearConfig};
 /// use burn::prelude::*;
 /// use ravine_curvature::{Objective, Seed, VerifyOptions, verify_hessian};
 ///
 /// let device = Device::flex();
-/// let model = LinearConfig::new(3, 1).init(&device);
+/// let model = LinearConfig::new(3, 1).with_initializer(Initializer::Constant { value: 0.3 }).init(&device);
 /// let objective = Objective::of_loss(|model: &Linear, x: &Tensor<2>| model.forward(x.clone()).tanh().mean());
 /// let point = objective.at(&model, &Tensor::<2>::ones([5, 3], &device))?;
 /// let verdict = verify_hessian(&point, &VerifyOptions::default(), Seed::new(0))?;
