@@ -15,6 +15,15 @@ const DEVICE_BLOCK: usize = 1 << 26;
 /// Elements of the vectors that are worked on at once: 8 MiB of f32.
 const IN_FLIGHT: usize = 1 << 21;
 
+/// Vectors that are worked on at once though they are longer, so that what gathers the products goes through its memory more seldom …
+const TOGETHER: usize = 8;
+
+/// … up to this many elements: 64 MiB of f32.
+const LONG: usize = 1 << 24;
+
+/// Work of all members ([`NativeCounts::work`](ravine_graph::NativeCounts)) that is done before a second thread is awake.
+const ALONE: usize = 1 << 22;
+
 /// Larger blocks gain nothing.
 const LARGEST_BLOCK: usize = 64;
 
@@ -28,15 +37,17 @@ pub(crate) struct Blocks {
     settings: Settings,
     /// Elements that one member needs beside its inputs and outputs.
     elements: usize,
+    /// Rough work for one member; nothing is known of it on a device.
+    work: usize,
     known: Mutex<Vec<(usize, Arc<Executable>)>>,
 }
 
 impl Blocks {
     /// `single` is the graph made ready for one member.
     pub(crate) fn new(single: &Executable, varying: Vec<usize>, settings: Settings) -> Self {
-        let elements = match single.native_counts() {
-            Some(counts) => counts.buffer_elements,
-            None => single.graph().written_elements(),
+        let (elements, work) = match single.native_counts() {
+            Some(counts) => (counts.buffer_elements, counts.work),
+            None => (single.graph().written_elements(), 0),
         };
         Self {
             graph: single.graph().clone(),
@@ -44,6 +55,7 @@ impl Blocks {
             target: single.target().clone(),
             settings,
             elements: elements.max(1),
+            work,
             known: Mutex::new(Vec::new()),
         }
     }
@@ -59,7 +71,8 @@ impl Blocks {
         let width: usize = inputs
             .map(|id| self.graph.values[id].shape.num_elements())
             .sum();
-        let members = IN_FLIGHT / width.max(1);
+        let room = |elements: usize| elements / width.max(1);
+        let members = room(IN_FLIGHT).max(room(LONG).min(TOGETHER));
         (members / unit).max(1) * unit
     }
 
@@ -110,7 +123,10 @@ impl Blocks {
     }
 
     fn ranges(&self, count: usize) -> Vec<Range<usize>> {
-        let threads = self.threads();
+        let threads = match count * self.work < ALONE {
+            true => 1,
+            false => self.threads(),
+        };
         let blocks = count.div_ceil(self.size());
         let blocks = (blocks.div_ceil(threads) * threads).min(count).max(1);
         (0..blocks)

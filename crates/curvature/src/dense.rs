@@ -32,6 +32,10 @@ impl Eigen {
         &self.vectors
     }
 
+    pub(crate) fn into_vectors(self) -> Mat<f64> {
+        self.vectors
+    }
+
     /// Σ f(λᵢ) (uᵢᵀ b) uᵢ: a function of the matrix times a vector.
     pub fn apply_function(&self, f: impl Fn(f64) -> f64, b: &[f64]) -> Vec<f64> {
         let mut result = vec![0.0; b.len()];

@@ -15,7 +15,7 @@ pub(crate) mod basis;
 mod block;
 mod file;
 mod interior;
-mod kernels;
+pub(crate) mod kernels;
 pub(crate) mod krylov;
 mod lanczos;
 mod lobpcg;

@@ -81,6 +81,7 @@ pub mod symmetry;
 #[cfg(test)]
 mod test_operators;
 pub mod trace;
+mod tridiagonal;
 pub mod vector;
 mod verify;
 

@@ -1,9 +1,12 @@
 //! Blocks of vectors in the memory of the processor, a vector a row, in the dtype of their operator.
 
 use crate::eigen::basis::Numbers;
+use crate::eigen::kernels::is_short;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::{DType, TensorData};
 use faer::Mat;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 /// The rows of a block: f32 for an operator in f32 or less, f64 otherwise. What reduces them accumulates in f64.
 #[derive(Clone, Debug)]
@@ -38,10 +41,15 @@ impl Rows {
 
     /// The block on a device.
     pub(crate) fn to_tensor(&self, device: &Device, dtype: DType) -> Tensor<2> {
+        self.clone().into_tensor(device, dtype)
+    }
+
+    /// The block on a device, its memory moved where that is this machine's.
+    pub(crate) fn into_tensor(self, device: &Device, dtype: DType) -> Tensor<2> {
         let shape = [self.count, self.dim];
-        let data = match &self.numbers {
-            Numbers::F32(numbers) => TensorData::new(numbers.clone(), shape),
-            Numbers::F64(numbers) => TensorData::new(numbers.clone(), shape),
+        let data = match self.numbers {
+            Numbers::F32(numbers) => TensorData::new(numbers, shape),
+            Numbers::F64(numbers) => TensorData::new(numbers, shape),
         };
         Tensor::from_data(data.convert_dtype(dtype), (device, dtype))
     }
@@ -56,11 +64,22 @@ impl Rows {
         }
     }
 
-    fn dots_of<A: Copy + Into<f64>, B: Copy + Into<f64>>(&self, a: &[A], b: &[B]) -> Vec<f64> {
-        let rows = a
-            .chunks_exact(self.dim.max(1))
-            .zip(b.chunks_exact(self.dim.max(1)));
-        rows.map(|(a, b)| dot(a, b)).collect()
+    fn dots_of<A, B>(&self, a: &[A], b: &[B]) -> Vec<f64>
+    where
+        A: Copy + Into<f64> + Sync,
+        B: Copy + Into<f64> + Sync,
+    {
+        let width = self.dim.max(1);
+        match is_short(a.len()) {
+            true => {
+                let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
+                rows.map(|(a, b)| dot(a, b)).collect()
+            }
+            false => {
+                let rows = a.par_chunks_exact(width).zip(b.par_chunks_exact(width));
+                rows.map(|(a, b)| dot(a, b)).collect()
+            }
+        }
     }
 
     /// One row in f64, into a buffer that is reused.
@@ -74,18 +93,42 @@ impl Rows {
     }
 }
 
-/// Σ aᵢ bᵢ in f64, in eight independent sums, which the compiler keeps in vector registers.
+/// Σ aᵢ bᵢ in f64.
 pub(crate) fn dot<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (chunks_a, chunks_b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest = chunks_a.remainder().iter().zip(chunks_b.remainder());
-    let rest: f64 = rest.map(|(&x, &y)| x.into() * y.into()).sum();
-    for (x, y) in chunks_a.zip(chunks_b) {
-        for lane in 0..8 {
-            sums[lane] += x[lane].into() * y[lane].into();
+    Arch::new().dispatch(Dot { a, b })
+}
+
+/// An inner product in independent sums, which the compiler keeps in vector registers. A closure would be compiled for the common vector
+/// instructions only.
+struct Dot<'a, A, B> {
+    a: &'a [A],
+    b: &'a [B],
+}
+
+impl<A: Copy + Into<f64>, B: Copy + Into<f64>> WithSimd for Dot<'_, A, B> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let mut sums = [0.0; 16];
+        let (a, a_rest) = self.a.as_chunks::<16>();
+        let (b, b_rest) = self.b.as_chunks::<16>();
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..16 {
+                let (x, y): (f64, f64) = (a[lane].into(), b[lane].into());
+                sums[lane] += x * y;
+            }
         }
+        let mut total = 0.0;
+        for (a, b) in a_rest.iter().zip(b_rest) {
+            let (x, y): (f64, f64) = ((*a).into(), (*b).into());
+            total += x * y;
+        }
+        for sum in sums {
+            total += sum;
+        }
+        total
     }
-    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod diagonal;
 mod hutch_plus_plus;
 mod hutchinson;
+mod moments;
 mod norms;
 mod probe;
 mod sampling;

@@ -271,8 +271,8 @@ pub fn verify(
 /// As [`verify`] for an operator that claims to be the derivative of a gradient, compared with its central differences.
 ///
 /// The differences are of fourth order, along random directions, at steps that are halved from u^⅕ times the size of θ: the pair of
-/// steps that agree best decides, and what they disagree by is allowed for. Where that is more than 5e-3 of the product, the check is
-/// [`Outcome::Inconclusive`]: the gradient has kinks or is too noisy.
+/// steps that agree best decides, and what they disagree by, at least the rounding of θ and gradient over the step, is allowed for. Where
+/// that is more than 5e-3 of the product, the check is [`Outcome::Inconclusive`]: the gradient has kinks or is too noisy.
 ///
 /// # Cost
 ///

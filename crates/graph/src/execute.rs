@@ -193,10 +193,17 @@ impl Array {
         let mut value = parts.first().expect("at least one part").value.clone();
         value.shape[0] = parts.iter().map(|part| part.value.shape[0]).sum();
         let (mut f32s, mut f64s, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
+        let elements = value.shape.num_elements();
         for part in parts {
             match part.data {
-                Data::F32(numbers) => f32s.extend_from_slice(numbers.as_slice()),
-                Data::F64(numbers) => f64s.extend_from_slice(numbers.as_slice()),
+                Data::F32(numbers) => {
+                    f32s.reserve_exact(elements - f32s.len());
+                    f32s.extend_from_slice(numbers.as_slice());
+                }
+                Data::F64(numbers) => {
+                    f64s.reserve_exact(elements - f64s.len());
+                    f64s.extend_from_slice(numbers.as_slice());
+                }
                 Data::Device(tensor) => tensors.push(tensor),
             }
         }
@@ -422,6 +429,8 @@ pub struct NativeCounts {
     pub on_device: usize,
     /// Elements of all buffers together.
     pub buffer_elements: usize,
+    /// Multiply-adds of products, and loops times elements of elementwise passes: a rough measure of the time.
+    pub work: usize,
 }
 
 /// A panic as an error.

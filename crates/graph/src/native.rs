@@ -12,6 +12,7 @@ mod number;
 mod product;
 mod reduce;
 mod run;
+mod skinny;
 mod step;
 mod structured;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::eigen::basis::{Basis, HostVector};
 use crate::error::{CurvatureError, finite};
+use crate::tridiagonal::Tridiagonal;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 use faer::{Mat, MatRef};
@@ -135,16 +136,12 @@ impl Krylov {
 
     /// The diagonal of T.
     pub(crate) fn alpha(&self) -> Vec<f64> {
-        self.rows
-            .iter()
-            .filter_map(|row| row.last().copied())
-            .collect()
+        diagonal(&self.rows)
     }
 
     /// The entries beside the diagonal of T, one fewer than [`Krylov::alpha`]; 0 where a new direction began.
     pub(crate) fn beta(&self) -> Vec<f64> {
-        let beside = |row: &Vec<f64>| row.len().checked_sub(2).map(|index| row[index]);
-        self.rows.iter().filter_map(beside).collect()
+        beside_diagonal(self.rows.get(1..).unwrap_or_default())
     }
 
     /// T from row and column `first`.
@@ -153,6 +150,24 @@ impl Krylov {
         Mat::from_fn(size, size, |i, j| {
             self.rows[first + i.max(j)][first + i.min(j)]
         })
+    }
+
+    /// T from row and column `first` in tridiagonal form: after a restart the vectors that were kept are combined anew for it.
+    pub(crate) fn tridiagonal(&self, first: usize) -> Tridiagonal {
+        let rows = &self.rows[first..];
+        let beside = |row: &Vec<f64>| row[first..row.len() - 1].iter().any(|x| *x != 0.0);
+        match rows.iter().position(beside) {
+            Some(point) if point > 1 => Tridiagonal::behind_arrow(
+                &diagonal(&rows[..point]),
+                &rows[point][first..first + point],
+                &diagonal(&rows[point..]),
+                &beside_diagonal(&rows[point + 1..]),
+            ),
+            _ => Tridiagonal::new(
+                diagonal(rows),
+                beside_diagonal(rows.get(1..).unwrap_or_default()),
+            ),
+        }
     }
 
     /// b from entry `first`; zeros when the space is invariant.
@@ -246,6 +261,16 @@ impl Krylov {
             self.basis.truncate(self.basis.len() - 1);
         }
     }
+}
+
+/// Entries on the diagonal of these rows, each of which ends there.
+fn diagonal(rows: &[Vec<f64>]) -> Vec<f64> {
+    rows.iter().map(|row| row[row.len() - 1]).collect()
+}
+
+/// Entries one before the diagonal.
+fn beside_diagonal(rows: &[Vec<f64>]) -> Vec<f64> {
+    rows.iter().map(|row| row[row.len() - 2]).collect()
 }
 
 /// Simon's recurrence for the overlaps ω of the next vectors with those before them, driven by T alone.

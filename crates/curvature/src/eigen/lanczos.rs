@@ -7,6 +7,7 @@ use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress, unobserved};
 use crate::seed::Seed;
+use crate::tridiagonal::Row;
 use burn::prelude::Tensor;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub struct LanczosOptions {
     /// Most operator applications, those that measure the residuals not counted.
     pub max_iterations: usize,
     /// Most basis vectors kept, at least k + 2: when they are there, the iteration restarts from the best Ritz vectors.
-    /// `None` keeps 3 k + 30. More vectors need fewer products.
+    /// `None` keeps 3 k + 30, and of short vectors as many as 2¹⁸ numbers hold. More vectors need fewer products.
     pub vectors: Option<usize>,
     /// How the vectors are kept orthogonal.
     pub reorthogonalisation: Reorthogonalisation,
@@ -200,6 +201,9 @@ fn check(options: &LanczosOptions) -> Result<(), CurvatureError> {
     }
 }
 
+/// Numbers of a basis that is no burden: 1 MB of f32.
+const SHORT: usize = 1 << 18;
+
 /// Share of a warm start that is random.
 const RANDOM_SHARE: f64 = 0.05;
 
@@ -228,10 +232,9 @@ pub(crate) fn start(
     Ok(start)
 }
 
-/// Ritz pairs of the newest Krylov space, with what the recurrence says of their residuals.
+/// Ritz values of the newest Krylov space in ascending order, with what the recurrence says of the residuals of their pairs.
 struct Ritz {
     values: Vec<f64>,
-    vectors: Mat<f64>,
     residuals: Vec<f64>,
 }
 
@@ -264,7 +267,8 @@ struct Lanczos<'a> {
 impl<'a> Lanczos<'a> {
     fn new(operator: &'a dyn LinearOperator, options: &'a LanczosOptions, seed: Seed) -> Self {
         let dim = operator.dim();
-        let wanted = options.vectors.unwrap_or(3 * options.pairs.min(dim) + 30);
+        let usual = (3 * options.pairs.min(dim) + 30).max(SHORT / dim.max(1));
+        let wanted = options.vectors.unwrap_or(usual);
         let most = options.max_iterations.max(options.pairs + 2);
         let room = wanted.min(dim).min(most);
         let orthogonality = match options.reorthogonalisation {
@@ -294,7 +298,7 @@ impl<'a> Lanczos<'a> {
             let size = self.krylov.size();
             let spent = self.applications >= self.options.max_iterations;
             let full = size >= self.room;
-            // the small problem costs O(m³): look now and then
+            // the small problem costs O(m²): look now and then
             let due = size >= self.options.pairs && self.applications.is_multiple_of(3);
             if !(due || spent || full || step == Step::Invariant) {
                 continue;
@@ -317,8 +321,8 @@ impl<'a> Lanczos<'a> {
                 return Ok(LanczosEnding::MaxIterations);
             }
             match verdict {
-                Verdict::Exhausted => self.leave(&ritz, step),
-                _ if full => self.restart(&ritz),
+                Verdict::Exhausted => self.leave(&ritz, step)?,
+                _ if full => self.restart(&ritz)?,
                 _ => {}
             }
         }
@@ -334,20 +338,22 @@ impl<'a> Lanczos<'a> {
             .absorb(HostVector::read(product, self.operator.dtype()))
     }
 
+    /// What a look needs, in O(m²): right after a step only the last vector is coupled to the next.
     fn ritz(&self) -> Result<Ritz, CurvatureError> {
         let first = self.locked.len();
-        let eigen = small_eigen(self.krylov.projected(first))?;
-        let coupling = self.krylov.coupling(first);
-        let residual = |column: usize| {
-            let weights = eigen.vectors().col(column).iter();
-            let sum: f64 = weights.zip(&coupling).map(|(s, b)| s * b).sum();
-            sum.abs()
-        };
+        let found = self.krylov.tridiagonal(first).eigen([Row::Last])?;
+        let beta = self.krylov.coupling(first).last().copied();
+        let residual = |s: &f64| (s * beta.unwrap_or(0.0)).abs();
         Ok(Ritz {
-            values: eigen.values().to_vec(),
-            residuals: (0..coupling.len()).map(residual).collect(),
-            vectors: eigen.vectors().clone(),
+            residuals: found.rows[0].iter().map(residual).collect(),
+            values: found.values,
         })
+    }
+
+    /// The vectors of the newest space's Ritz pairs, as columns of weights of its basis, in the order of the values.
+    fn ritz_weights(&self) -> Result<Mat<f64>, CurvatureError> {
+        let eigen = small_eigen(self.krylov.projected(self.locked.len()))?;
+        Ok(eigen.into_vectors())
     }
 
     /// Values of earlier spaces, then those of this one.
@@ -403,7 +409,7 @@ impl<'a> Lanczos<'a> {
     }
 
     /// Locks what is known, and starts from a new direction.
-    fn leave(&mut self, ritz: &Ritz, step: Step) {
+    fn leave(&mut self, ritz: &Ritz, step: Step) -> Result<(), CurvatureError> {
         self.keep_tridiagonal();
         let values = self.all_values(ritz);
         let allowed = self.allowed(&values);
@@ -416,31 +422,34 @@ impl<'a> Lanczos<'a> {
             .max(self.options.pairs)
             .min(self.room.saturating_sub(2).max(1));
         let chosen: Vec<usize> = order.into_iter().filter(known).take(limit).collect();
-        self.combine(ritz, &chosen);
+        self.combine(ritz, &chosen)?;
         self.locked = chosen.iter().map(|&index| values[index]).collect();
         self.spaces += 1;
         let seed = self.seed.stream("lanczos").index(self.spaces);
         let (dim, dtype) = (self.operator.dim(), self.operator.dtype());
         // fewer vectors than dimensions are locked: a random direction has a part outside them
         self.krylov.enter(HostVector::random_unit(dim, dtype, seed));
+        Ok(())
     }
 
     /// Replaces the basis by the chosen Ritz vectors, locked ones among them.
-    fn combine(&mut self, ritz: &Ritz, chosen: &[usize]) {
+    fn combine(&mut self, ritz: &Ritz, chosen: &[usize]) -> Result<(), CurvatureError> {
         let (locked, values) = (self.locked.len(), self.all_values(ritz));
+        let ritz_weights = self.ritz_weights()?;
         let weights = Mat::from_fn(self.krylov.size(), chosen.len(), |i, j| {
             match (i.checked_sub(locked), chosen[j].checked_sub(locked)) {
-                (Some(i), Some(column)) => ritz.vectors[(i, column)],
+                (Some(i), Some(column)) => ritz_weights[(i, column)],
                 (None, None) => f64::from(u8::from(i == chosen[j])),
                 _ => 0.0,
             }
         });
         let values: Vec<f64> = chosen.iter().map(|&index| values[index]).collect();
         self.krylov.restart(0, weights.as_ref(), &values);
+        Ok(())
     }
 
     /// Thick restart: the wanted Ritz vectors and some of those next to them stay.
-    fn restart(&mut self, ritz: &Ritz) {
+    fn restart(&mut self, ritz: &Ritz) -> Result<(), CurvatureError> {
         self.keep_tridiagonal();
         let size = ritz.values.len();
         let first = self.locked.len();
@@ -454,9 +463,10 @@ impl<'a> Lanczos<'a> {
             .min(size - 1);
         let chosen = self.options.which.select(&ritz.values, kept);
         let values: Vec<f64> = chosen.iter().map(|&index| ritz.values[index]).collect();
-        let weights = columns(&ritz.vectors, &chosen);
+        let weights = columns(&self.ritz_weights()?, &chosen);
         self.krylov.restart(first, weights.as_ref(), &values);
         self.restarts += 1;
+        Ok(())
     }
 
     fn keep_tridiagonal(&mut self) {
@@ -484,7 +494,7 @@ impl<'a> Lanczos<'a> {
             let values = self.all_values(&ritz);
             scale = self.allowed(&values) / self.options.tolerance;
             let chosen = self.options.which.select(&values, self.options.pairs);
-            self.combine(&ritz, &chosen);
+            self.combine(&ritz, &chosen)?;
         }
         let vectors = self.krylov.into_basis();
         let spare = self.room.saturating_sub(vectors.len()) / 2;

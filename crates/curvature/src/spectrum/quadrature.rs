@@ -1,8 +1,7 @@
 //! What the quadrature of a measure may be wrong by: a Gauss rule beside others of the same Jacobi matrix.
 
 use super::slq::{ProbeMeasure, SpectralMeasure};
-use crate::dense::DenseSymmetric;
-use faer::Mat;
+use crate::tridiagonal::{EigenRows, Row, Tridiagonal};
 use rayon::prelude::*;
 
 /// Nodes and weights.
@@ -16,15 +15,15 @@ impl ProbeMeasure {
 
     /// The rule of a Jacobi matrix with this diagonal; `None` where it cannot be decomposed.
     fn rule(&self, alpha: &[f64]) -> Option<Rule> {
-        let size = alpha.len();
-        let jacobi = Mat::from_fn(size, size, |i, j| match i.abs_diff(j) {
-            0 => alpha[i],
-            1 => self.beta[i.min(j)],
-            _ => 0.0,
-        });
-        let eigen = DenseSymmetric::from_matrix(jacobi).eigen().ok()?;
-        let weights = eigen.vectors().row(0).iter().map(|s| s * s);
-        Some(eigen.values().iter().copied().zip(weights).collect())
+        let jacobi = Tridiagonal::new(alpha.to_vec(), self.beta.clone());
+        let EigenRows { values, rows } = jacobi.eigen([Row::First]).ok()?;
+        let [first] = rows;
+        Some(
+            values
+                .into_iter()
+                .zip(first.iter().map(|s| s * s))
+                .collect(),
+        )
     }
 
     /// Gauss's rule after the first steps.

@@ -1,10 +1,11 @@
-use crate::dense::DenseSymmetric;
 use crate::eigen::basis::HostVector;
+use crate::eigen::kernels::is_short;
 use crate::eigen::krylov::{Krylov, Orthogonality, Step};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
 use crate::progress::{Observer, Progress, unobserved};
 use crate::seed::Seed;
+use crate::tridiagonal::Row;
 use burn::prelude::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -257,30 +258,30 @@ fn advance(operator: &dyn LinearOperator, runs: &mut [Krylov]) -> Result<usize, 
     let count = products.len();
     // an invariant space ends the recurrence: its quadrature is exact
     let absorb = |(run, product): (&mut Krylov, HostVector)| run.absorb(product).map(|_: Step| ());
-    let pairs = going.into_par_iter().zip(products);
-    pairs.map(absorb).collect::<Result<(), CurvatureError>>()?;
+    let held = going.iter().map(|run| run.basis().len()).sum::<usize>();
+    match is_short(held * operator.dim()) {
+        true => going.into_iter().zip(products).try_for_each(absorb)?,
+        false => {
+            let pairs = going.into_par_iter().zip(products);
+            pairs.map(absorb).collect::<Result<(), CurvatureError>>()?;
+        }
+    }
     Ok(count)
 }
 
 fn quadrature(run: &Krylov) -> Result<ProbeMeasure, CurvatureError> {
-    let eigen = DenseSymmetric::from_matrix(run.projected(0)).eigen()?;
-    let coupling = run.coupling(0);
-    let vectors = eigen.vectors();
+    let eigen = run.tridiagonal(0).eigen([Row::First, Row::Last])?;
+    let coupling = run.coupling(0).last().copied().unwrap_or(0.0);
+    let [first, last] = &eigen.rows;
     // below this a residual says nothing
     let rounding = run.basis().unit() * run.scale();
-    let (mut weights, mut residuals) = (Vec::new(), Vec::new());
-    for node in 0..eigen.values().len() {
-        let s = vectors.col(node);
-        weights.push(s[0] * s[0]);
-        let residual: f64 = s.iter().zip(&coupling).map(|(s, b)| s * b).sum();
-        residuals.push(residual.abs().max(rounding));
-    }
+    let residual = |s: &f64| (s * coupling).abs().max(rounding);
     let mut beta = run.beta();
-    beta.extend(coupling.last());
+    beta.push(coupling);
     Ok(ProbeMeasure {
-        nodes: eigen.values().to_vec(),
-        weights,
-        residuals,
+        weights: first.iter().map(|s| s * s).collect(),
+        residuals: last.iter().map(residual).collect(),
+        nodes: eigen.values,
         alpha: run.alpha(),
         beta,
         rounding,

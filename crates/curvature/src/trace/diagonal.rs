@@ -1,6 +1,6 @@
 use super::hutchinson::HutchinsonOptions;
+use super::moments::Moments;
 use super::sampling::{SamplingEnding, sample};
-use crate::eigen::basis::Numbers;
 use crate::error::{CurvatureError, finite};
 use crate::estimate::{Estimate, student_quantile};
 use crate::operator::LinearOperator;
@@ -9,7 +9,6 @@ use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::vector::from_f64;
 use burn::prelude::Tensor;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// A diagonal with a standard error for each entry.
@@ -87,151 +86,6 @@ pub struct ExactDiagonal {
     pub ending: SamplingEnding,
 }
 
-/// Columns that a thread takes at once.
-const COLUMNS: usize = 1024;
-
-/// Sums of some samples (x, y) of some entries, with the deviations e = y − slope · x from the slopes before them.
-struct Sums {
-    xx: [f64; COLUMNS],
-    xe: [f64; COLUMNS],
-    ee: [f64; COLUMNS],
-}
-
-impl Sums {
-    fn none() -> Self {
-        let zeros = [0.0; COLUMNS];
-        Self {
-            xx: zeros,
-            xe: zeros,
-            ee: zeros,
-        }
-    }
-
-    fn add<X: Copy + Into<f64>, Y: Copy + Into<f64>>(&mut self, slopes: &[f64], x: &[X], y: &[Y]) {
-        let count = slopes.len();
-        let (xx, xe, ee) = (
-            &mut self.xx[..count],
-            &mut self.xe[..count],
-            &mut self.ee[..count],
-        );
-        let (x, y) = (&x[..count], &y[..count]);
-        for i in 0..count {
-            let (x, y): (f64, f64) = (x[i].into(), y[i].into());
-            let e = y - slopes[i] * x;
-            xx[i] += x * x;
-            xe[i] += x * e;
-            ee[i] += e * e;
-        }
-    }
-
-    /// The regressions with these samples as well.
-    fn merge(&self, slopes: &mut [f64], weights: &mut [f64], residuals: &mut [f64]) {
-        for (i, slope) in slopes.iter_mut().enumerate() {
-            weights[i] += self.xx[i];
-            if weights[i] > 0.0 {
-                let change = self.xe[i] / weights[i];
-                *slope += change;
-                residuals[i] += (self.ee[i] - change * self.xe[i]).max(0.0);
-            }
-        }
-    }
-}
-
-/// Sums of a regression of y on x through the origin, for every entry; updated so that nothing cancels.
-pub(super) struct Moments {
-    slopes: Vec<f64>,
-    weights: Vec<f64>,
-    residuals: Vec<f64>,
-    samples: usize,
-}
-
-impl Moments {
-    pub(super) fn new(dim: usize) -> Self {
-        Self {
-            slopes: vec![0.0; dim],
-            weights: vec![0.0; dim],
-            residuals: vec![0.0; dim],
-            samples: 0,
-        }
-    }
-
-    /// One sample (x, y) of each entry.
-    pub(super) fn add(&mut self, entries: impl Iterator<Item = (f64, f64)>) {
-        let (x, y): (Vec<f64>, Vec<f64>) = entries.unzip();
-        self.add_rows(&x, &y);
-        self.samples += 1;
-    }
-
-    /// A sample (x, y) of each entry for each row of a block.
-    fn add_block(&mut self, x: &Rows, y: &Rows) {
-        match (&x.numbers, &y.numbers) {
-            (Numbers::F32(x), Numbers::F32(y)) => self.add_rows(x, y),
-            (Numbers::F32(x), Numbers::F64(y)) => self.add_rows(x, y),
-            (Numbers::F64(x), Numbers::F32(y)) => self.add_rows(x, y),
-            (Numbers::F64(x), Numbers::F64(y)) => self.add_rows(x, y),
-        }
-        self.samples += x.count;
-    }
-
-    fn add_rows<X, Y>(&mut self, x: &[X], y: &[Y])
-    where
-        X: Copy + Into<f64> + Sync,
-        Y: Copy + Into<f64> + Sync,
-    {
-        let dim = self.slopes.len();
-        // deviations are taken from the slope so far, which the first row of all gives
-        let (first, rest) = match self.samples {
-            0 => (0..1, 1..x.len() / dim),
-            _ => (0..0, 0..x.len() / dim),
-        };
-        let parts = self.slopes.par_chunks_mut(COLUMNS);
-        let parts = parts.zip(self.weights.par_chunks_mut(COLUMNS));
-        let parts = parts.zip(self.residuals.par_chunks_mut(COLUMNS));
-        // a thread takes some columns of all rows, so that their sums stay in its cache
-        parts
-            .enumerate()
-            .for_each(|(part, ((slopes, weights), residuals))| {
-                for rows in [first.clone(), rest.clone()] {
-                    let mut sums = Sums::none();
-                    for row in rows {
-                        let start = row * dim + part * COLUMNS;
-                        sums.add(slopes, &x[start..], &y[start..]);
-                    }
-                    sums.merge(slopes, weights, residuals);
-                }
-            });
-    }
-
-    fn standard_error(&self, index: usize) -> f64 {
-        match self.samples {
-            0 | 1 => f64::INFINITY,
-            count => (self.residuals[index] / (count - 1) as f64 / self.weights[index]).sqrt(),
-        }
-    }
-
-    fn relative_error(&self) -> Option<f64> {
-        let errors = (0..self.slopes.len()).map(|i| self.standard_error(i).powi(2));
-        let errors: f64 = errors.sum();
-        let values: f64 = self.slopes.iter().map(|x| x * x).sum();
-        match errors {
-            _ if self.samples < 2 => None,
-            0.0 => Some(0.0),
-            _ => Some((errors / values).sqrt()),
-        }
-    }
-
-    pub(super) fn estimate(self, applications: usize, ending: SamplingEnding) -> DiagonalEstimate {
-        let errors = (0..self.slopes.len()).map(|i| self.standard_error(i));
-        DiagonalEstimate {
-            standard_errors: errors.collect(),
-            values: self.slopes,
-            samples: self.samples,
-            applications,
-            ending,
-        }
-    }
-}
-
 /// The estimate of Bekas, Kokiopoulou and Saad of the diagonal: Σ v ∘ Av / Σ v ∘ v, entry by entry, over random vectors v.
 ///
 /// It is the slope of a regression of (Av)ᵢ on vᵢ through the origin, and its standard error is that of the slope. With signs it is
@@ -284,13 +138,12 @@ pub fn diagonal_estimate_observed(
     let mut moments = Moments::new(operator.dim());
     let mut visit = |probes: &Rows, products: &Rows| {
         moments.add_block(probes, products);
-        let size = moments.slopes.iter().map(|x| x.abs()).sum();
-        finite("a product for the diagonal", size)?;
+        finite("a product for the diagonal", moments.size())?;
         Ok(moments.relative_error())
     };
     let HutchinsonOptions { probe, stopping } = *options;
     let ending = sample(operator, probe, stopping, seed, observer, &mut visit)?;
-    let applications = moments.samples;
+    let applications = moments.samples();
     Ok(moments.estimate(applications, ending))
 }
 

@@ -126,9 +126,10 @@ pub(super) fn sample(
             Ok(wanted) => wanted.min(block_size),
             Err(ending) => return Ok(ending),
         };
-        let block = probes.block(done, wanted);
-        let products = operator.apply_block(&block.to_tensor(&device, dtype))?;
-        relative = visit(&block, &Rows::from_tensor(products))?;
+        let block = probes.block(done, wanted).into_tensor(&device, dtype);
+        let products = Rows::from_tensor(operator.apply_block(&block)?);
+        // the same memory again, where the device is this one
+        relative = visit(&Rows::from_tensor(block), &products)?;
         done += wanted;
         let progress = Progress {
             applications: done,

@@ -1,4 +1,5 @@
-use super::diagonal::{DiagonalEstimate, Moments, exact_diagonal_observed};
+use super::diagonal::{DiagonalEstimate, exact_diagonal_observed};
+use super::moments::Moments;
 use super::probe::Probe;
 use super::sampling::SamplingEnding;
 use super::sketch::{LeaveOneOut, Products, Sketch, probe_columns};

@@ -3,6 +3,7 @@
 //! The functions of f32 are branch-free polynomials, so that the compiler turns loops over them into vector instructions; those of
 //! f64 are the standard library's.
 
+use super::skinny::FourDots;
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -23,6 +24,7 @@ pub(crate) trait Number:
     + faer::traits::RealField
     + burn::tensor::Element
     + bytemuck::Pod
+    + FourDots
 {
     /// Integers up to this one are exact.
     const LARGEST_INTEGER: f64;
@@ -34,6 +36,8 @@ pub(crate) trait Number:
     fn hyperbolic_tangent(self) -> Self;
     fn root(self) -> Self;
     fn magnitude(self) -> Self;
+    /// self · factor + addend, rounded once.
+    fn times_plus(self, factor: Self, addend: Self) -> Self;
     fn nan(self) -> bool;
     fn error_function(self) -> Self;
 
@@ -83,6 +87,10 @@ impl Number for f64 {
         self.abs()
     }
     #[inline(always)]
+    fn times_plus(self, factor: Self, addend: Self) -> Self {
+        self.mul_add(factor, addend)
+    }
+    #[inline(always)]
     fn nan(self) -> bool {
         self.is_nan()
     }
@@ -122,6 +130,10 @@ impl Number for f32 {
     #[inline(always)]
     fn magnitude(self) -> Self {
         self.abs()
+    }
+    #[inline(always)]
+    fn times_plus(self, factor: Self, addend: Self) -> Self {
+        self.mul_add(factor, addend)
     }
     #[inline(always)]
     fn nan(self) -> bool {

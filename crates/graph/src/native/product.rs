@@ -1,6 +1,7 @@
 //! Sums of matrix products, by faer, on one thread or shared among several.
 
 use super::number::Number;
+use super::skinny::{self, FEW, Lines, Matrix};
 use super::view::View;
 use faer::linalg::matmul::matmul;
 use faer::prelude::ReborrowMut;
@@ -78,6 +79,33 @@ impl Matrices {
             Order::Columns(stride) => {
                 MatRef::from_column_major_slice_with_stride(data, self.rows, self.columns, stride)
             }
+        }
+    }
+}
+
+impl Matrices {
+    /// The lines of a matrix without gaps, from row and column `corner`, `rows` × `columns` of it.
+    fn lines<'a, T>(
+        &self,
+        data: &'a [T],
+        index: usize,
+        corner: (usize, usize),
+        (rows, columns): (usize, usize),
+    ) -> Lines<'a, T> {
+        let data = &data[self.offsets[index]..];
+        match self.order {
+            Order::Rows(stride) => Lines {
+                data: &data[corner.0 * stride + corner.1..],
+                stride,
+                count: rows,
+                length: columns,
+            },
+            Order::Columns(stride) => Lines {
+                data: &data[corner.1 * stride + corner.0..],
+                stride,
+                count: columns,
+                length: rows,
+            },
         }
     }
 }
@@ -164,6 +192,72 @@ impl Term {
     }
 }
 
+impl Term {
+    /// The part at `corner` of a product with few rows or few columns, written or added to `out`.
+    fn few_vectors<T: Number>(
+        &self,
+        index: usize,
+        corner: (usize, usize),
+        sources: &[&[T]],
+        mut out: MatMut<'_, T>,
+        accumulate: Accum,
+    ) {
+        let (rows, columns) = (out.nrows(), out.ncols());
+        let depth = self.left_matrices.columns;
+        let (left, right) = (sources[self.left], sources[self.right]);
+        let left_lines = self
+            .left_matrices
+            .lines(left, index, (corner.0, 0), (rows, depth));
+        let right_lines = self
+            .right_matrices
+            .lines(right, index, (0, corner.1), (depth, columns));
+        let is_wide = columns > rows;
+        // the few vectors lie along the depth: as the rows of the left or the columns of the right matrix
+        let (matrix, few, along) = match is_wide {
+            true => (
+                match self.right_matrices.order {
+                    Order::Rows(_) => Matrix::Weighted(right_lines),
+                    Order::Columns(_) => Matrix::Inner(right_lines),
+                },
+                left_lines,
+                matches!(self.left_matrices.order, Order::Rows(_)),
+            ),
+            false => (
+                match self.left_matrices.order {
+                    Order::Rows(_) => Matrix::Inner(left_lines),
+                    Order::Columns(_) => Matrix::Weighted(left_lines),
+                },
+                right_lines,
+                matches!(self.right_matrices.order, Order::Columns(_)),
+            ),
+        };
+        let gathered = match along || few.is_one_vector() {
+            true => Vec::new(),
+            false => few.across(),
+        };
+        let vectors: Vec<&[T]> = match (along, gathered.is_empty()) {
+            (true, _) => (0..few.count).map(|vector| few.get(vector)).collect(),
+            (false, true) => vec![&few.data[..depth]],
+            (false, false) => gathered.chunks_exact(depth).collect(),
+        };
+        let products = matrix.times(&vectors);
+        let factor = T::of(self.factor);
+        let write = |place: &mut T, product: T| match accumulate {
+            Accum::Replace => *place = factor * product,
+            Accum::Add => *place = *place + factor * product,
+        };
+        for (vector, products) in products.chunks_exact(matrix.results()).enumerate() {
+            let places = match is_wide {
+                true => out.rb_mut().row_mut(vector).transpose_mut(),
+                false => out.rb_mut().col_mut(vector),
+            };
+            for (place, &product) in places.iter_mut().zip(products) {
+                write(place, product);
+            }
+        }
+    }
+}
+
 /// Σ factorᵢ leftᵢ rightᵢ for a stack of matrices.
 #[derive(Clone, Debug)]
 pub(crate) struct ProductSum {
@@ -186,12 +280,11 @@ impl ProductSum {
 
     /// Whether threads are worth it.
     pub(crate) fn is_large(&self) -> bool {
-        // a matrix times a vector is bound by memory, which two cores read faster
-        let limit = match self.rows == 1 || self.columns == 1 {
-            true => PARALLEL / 4,
-            false => PARALLEL,
-        };
-        self.work() >= limit
+        // a matrix times few vectors is bound by memory, which two cores read faster
+        match self.rows.min(self.columns) {
+            few @ 1..=FEW => self.work() / few >= PARALLEL / 4,
+            _ => self.work() >= PARALLEL,
+        }
     }
 
     /// Writes the stack, row-major, to `out`.
@@ -254,8 +347,14 @@ impl ProductSum {
             }
             return;
         }
+        let few = rows.min(columns) <= FEW && rows.max(columns) > FEW && skinny::is_fast();
         let mut accumulate = Accum::Replace;
         for term in &self.terms {
+            if few && term.left_matrices.columns > FEW {
+                term.few_vectors(index, corner, sources, out.rb_mut(), accumulate);
+                accumulate = Accum::Add;
+                continue;
+            }
             let left = term.left_matrices.get(sources[term.left], index);
             let right = term.right_matrices.get(sources[term.right], index);
             matmul(

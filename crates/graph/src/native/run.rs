@@ -91,8 +91,15 @@ impl<T: Number> NativeProgram<T> {
             others: 0,
             on_device: 0,
             buffer_elements: self.plan.buffers.iter().sum(),
+            work: 0,
         };
         for step in &self.plan.steps {
+            counts.work += match &step.action {
+                Action::Kernel(kernel) => kernel.work(),
+                Action::Product(sum) => sum.work(),
+                Action::Convolution(convolution) => convolution.work(),
+                _ => step.targets.iter().map(|target| target.length).sum(),
+            };
             match step.action {
                 Action::Kernel(_) => counts.kernels += 1,
                 Action::Product(_) | Action::Convolution(_) => counts.products += 1,
