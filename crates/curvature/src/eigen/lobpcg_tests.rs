@@ -301,6 +301,21 @@ fn preconditioners_without_use_give_way_to_plain_residuals() {
     assert_eq!(nothing.values(), plain.values());
     let tiny = with(&|_| 1e-30);
     assert!(tiny.iterations.abs_diff(plain.iterations) <= 2);
+    // in f32 as well, where squares of 1e-30 are zero
+    let single = |entries: &[f64]| with_spectrum(entries, 1).operator(&Device::flex(), DType::F32);
+    let coarse = LobpcgOptions {
+        tolerance: 1e-5,
+        ..options
+    };
+    let op32 = single(&values);
+    let scaled = crate::operators::Scaled::new(single(&[1.0; 120]), 1e-30);
+    let knowledge = LobpcgKnowledge {
+        preconditioner: Some(&scaled),
+        earlier: &[],
+    };
+    let found = lobpcg_observed(&op32, &coarse, &knowledge, Seed::new(0), &mut unobserved).unwrap();
+    assert_eq!(found.ending, EigenEnding::Converged);
+    assert_near(&found.values(), &expected, 1e-3);
     let block = 5;
     let rank_one = with(&|i| f64::from(u8::from(i == 7)));
     println!(
