@@ -38,7 +38,7 @@ pub struct ConditionNumber {
 ///
 /// # Errors
 ///
-/// As [`lanczos_top_k`]; [`CurvatureError::Argument`] for an operator of dimension 0.
+/// As [`lanczos_top_k`](crate::eigen::lanczos_top_k); [`CurvatureError::Argument`] for an operator of dimension 0.
 ///
 /// # References
 ///
