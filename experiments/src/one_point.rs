@@ -115,7 +115,7 @@ impl LocalModel {
     ///
     /// # Errors
     ///
-    /// For a radius that is not positive.
+    /// For a radius or a Lipschitz constant that is not positive.
     pub fn step(&self, rule: Rule) -> Result<Vec<f64>, CurvatureError> {
         let scale = self.scale();
         let zero = scale * f64::EPSILON * self.gradient.len() as f64;
@@ -140,8 +140,10 @@ impl LocalModel {
             Rule::TrustRegion { radius } => {
                 self.eigen.trust_region_step(&self.gradient, radius)?.step
             }
-            // ‖d‖ = 2σ/M at the minimiser, where σ = M‖d‖/2 is what is added to H.
-            Rule::Cubic { lipschitz } => self.on_boundary(|shift| 2.0 * shift / lipschitz),
+            Rule::Cubic { lipschitz } => {
+                let sigma = 0.5 * lipschitz;
+                self.eigen.cubic_step(&self.gradient, sigma)?.step
+            }
         })
     }
 
@@ -151,48 +153,6 @@ impl LocalModel {
 
     fn scaled(&self, scale: impl Fn(f64) -> f64) -> Vec<f64> {
         self.eigen.apply_function(|v| -scale(v), &self.gradient)
-    }
-
-    /// ‖(H + σI)⁻¹g‖.
-    fn length_at(&self, shift: f64) -> f64 {
-        let terms = self.coefficients.iter().zip(self.eigenvalues());
-        let squares = terms.map(|(c, v)| match *c == 0.0 {
-            true => 0.0,
-            false => (c / (v + shift)).powi(2),
-        });
-        squares.sum::<f64>().sqrt()
-    }
-
-    /// −(H + σI)⁻¹g with ‖d‖ = `length(σ)`, σ ≥ max(0, −λ_min), by bisection; in the hard case, where every allowed σ leaves the step too
-    /// short, with a part along the eigenvector of λ_min.
-    fn on_boundary(&self, length: impl Fn(f64) -> f64) -> Vec<f64> {
-        let scale = self.scale().max(f64::MIN_POSITIVE);
-        let least = (-self.smallest()).max(0.0) + 1e-14 * scale;
-        let too_long = |shift: f64| self.length_at(shift) > length(shift);
-        if !too_long(least) {
-            let mut step = self.scaled(|v| 1.0 / (v + least));
-            let missing = length(least).powi(2) - step.iter().map(|x| x * x).sum::<f64>();
-            if self.smallest() < 0.0 && missing > 0.0 {
-                let eigenvector = self.eigen.vectors().col(0);
-                let part = missing.sqrt() * -self.coefficients[0].signum();
-                step.iter_mut()
-                    .zip(eigenvector.iter())
-                    .for_each(|(x, u)| *x += part * u);
-            }
-            return step;
-        }
-        let (mut low, mut high) = (least, least.max(scale));
-        while too_long(high) {
-            high *= 2.0;
-        }
-        for _ in 0..200 {
-            let middle = 0.5 * (low + high);
-            match too_long(middle) {
-                true => low = middle,
-                false => high = middle,
-            }
-        }
-        self.scaled(|v| 1.0 / (v + high))
     }
 
     /// Length, promise by this matrix, angle, and share of negative curvature.
@@ -346,7 +306,7 @@ mod tests {
                 .zip(&step)
                 .map(|(r, s)| r + shift * s)
                 .collect();
-            assert!(shift >= 1.0 - 1e-9 && norm(&rest) < 1e-6, "{lipschitz}");
+            assert!(shift >= 1.0 - 1e-12 && norm(&rest) < 1e-10, "{lipschitz}");
         }
     }
 

@@ -1,5 +1,6 @@
 use crate::error::{CurvatureError, check_dimension};
 use crate::operator::LinearOperator;
+use crate::progress::{Observer, Watch, unobserved};
 use crate::row_blocks::{as_row, as_vector};
 use crate::vector::{from_f64, to_f64};
 use burn::prelude::{Device, Tensor};
@@ -109,6 +110,20 @@ pub fn dense_up_to(
     operator: &dyn LinearOperator,
     limit: usize,
 ) -> Result<DenseSymmetric, CurvatureError> {
+    let whole = dense_observed(operator, limit, &mut unobserved)?;
+    Ok(whole.expect("nobody stops it"))
+}
+
+/// As [`dense_up_to`], and calls `observer` after each block of columns; `None` when it stops, since some columns are no matrix.
+///
+/// # Errors
+///
+/// As [`dense`].
+pub fn dense_observed(
+    operator: &dyn LinearOperator,
+    limit: usize,
+    observer: &mut Observer<'_>,
+) -> Result<Option<DenseSymmetric>, CurvatureError> {
     let n = operator.dim();
     if n > limit {
         return Err(CurvatureError::TooLarge {
@@ -121,6 +136,7 @@ pub fn dense_up_to(
     let _entered = span.enter();
     let (device, dtype) = (operator.device(), operator.dtype());
     let mut matrix = Mat::zeros(n, n);
+    let mut watch = Watch::new(observer, n);
     let block = operator.block_size().max(1);
     for first in (0..n).step_by(block) {
         let count = block.min(n - first);
@@ -139,8 +155,11 @@ pub fn dense_up_to(
             }
             matrix[(index % n, first + index / n)] = value;
         }
+        if watch.tell(count).is_break() {
+            return Ok(None);
+        }
     }
-    Ok(DenseSymmetric::from_matrix(matrix))
+    Ok(Some(DenseSymmetric::from_matrix(matrix)))
 }
 
 impl DenseSymmetric {
@@ -246,6 +265,8 @@ impl DenseSymmetric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Progress;
+    use std::ops::ControlFlow;
 
     #[test]
     fn a_small_matrix_has_the_textbook_spectrum() {
@@ -263,6 +284,31 @@ mod tests {
             .unwrap()
             .apply_function(|x| 1.0 / x, &[3.0, 3.0]);
         assert!(solution.iter().all(|x| (x - 1.0).abs() < 1e-14));
+    }
+
+    #[test]
+    fn an_observer_sees_the_columns_and_stops_them() {
+        let n = 70;
+        let matrix = Mat::from_fn(n, n, |i, j| 1.0 / (1 + i + j) as f64);
+        let given = DenseSymmetric::from_matrix(matrix);
+        let operator = given.operator(&Device::flex(), DType::F64);
+        let mut seen = Vec::new();
+        let mut watch = |progress: &Progress| {
+            assert_eq!(progress.most, Some(n));
+            seen.push(progress.applications);
+            ControlFlow::Continue(())
+        };
+        let found = dense_observed(&operator, n, &mut watch).unwrap().unwrap();
+        assert_eq!(found.matrix(), given.matrix());
+        assert_eq!(found.matrix(), dense(&operator).unwrap().matrix());
+        assert_eq!(seen, [32, 64, 70]);
+        let mut calls = 0;
+        let mut stop = |_: &Progress| {
+            calls += 1;
+            ControlFlow::Break(())
+        };
+        assert!(dense_observed(&operator, n, &mut stop).unwrap().is_none());
+        assert_eq!(calls, 1);
     }
 
     #[test]

@@ -86,7 +86,9 @@ pub mod vector;
 mod verify;
 
 pub use dataset::{Dataset, DatasetOperator, Memory};
-pub use dense::{DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_up_to};
+pub use dense::{
+    DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_observed, dense_up_to,
+};
 pub use eigen::{
     EigenEnding, Eigenpair, Eigenpairs, InteriorMethod, InteriorOptions, LanczosEnding,
     LanczosOptions, LobpcgKnowledge, LobpcgOptions, Multiplicity, PowerOptions,
@@ -111,7 +113,7 @@ pub use kfac::{
     Others, SavedFactors, WeightSharing,
 };
 pub use layout::{LayoutEntry, ParameterLayout};
-pub use matrix_functions::{DenseTrustRegionStep, Inertia};
+pub use matrix_functions::{DenseCubicStep, DenseTrustRegionStep, Inertia};
 pub use monitor::{Monitor, TaylorCheck, taylor_check};
 pub use objective::{Mode, Objective, Precision, Reduction, Unreached};
 pub use operator::{Definiteness, LinearMap, LinearOperator};
@@ -123,7 +125,9 @@ pub use output_factors::Factors;
 pub use point::Point;
 pub use progress::{Observer, Progress, unobserved};
 pub use seed::Seed;
-pub use shares::{Grouping, QuadraticShares, TraceShares, quadratic_shares, trace_shares};
+pub use shares::{
+    Grouping, QuadraticShares, TraceShares, quadratic_shares, trace_shares, trace_shares_observed,
+};
 pub use solve::{
     CgEnding, CgIterate, CgOptions, CgProgress, CgResult, CgStop, Iterates, LsmrEnding,
     LsmrOptions, LsmrResult, MinresCurvature, MinresEnding, MinresOptions, MinresResult,
@@ -138,7 +142,7 @@ pub use trace::{
 };
 pub use verify::{
     Check, Outcome, Property, Verification, VerifyOptions, verify, verify_derivative,
-    verify_hessian,
+    verify_derivative_observed, verify_hessian, verify_hessian_observed, verify_observed,
 };
 
 pub use ravine_graph::{Batch, Execution, GraphError, Keep, TensorMap};

@@ -1,9 +1,13 @@
 //! Functions of a dense symmetric matrix, through its eigenvalues.
 
 use crate::dense::{DenseSymmetric, Eigen};
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use faer::Mat;
 use serde::{Deserialize, Serialize};
+
+mod cubic;
+
+pub use cubic::DenseCubicStep;
 
 /// How many eigenvalues are positive, negative and zero (within rounding).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,20 +77,8 @@ impl Eigen {
         gradient: &[f64],
         radius: f64,
     ) -> Result<DenseTrustRegionStep, CurvatureError> {
-        let n = self.values().len();
-        if gradient.len() != n {
-            return Err(CurvatureError::Dimension {
-                what: "the gradient",
-                expected: n,
-                found: gradient.len(),
-            });
-        }
+        let g = self.coordinates(gradient)?;
         check_radius(radius)?;
-        let overlap = |i: usize| -> f64 {
-            let column = self.vectors().col(i);
-            column.iter().zip(gradient).map(|(u, g)| u * g).sum()
-        };
-        let g: Vec<f64> = (0..n).map(overlap).collect();
         let (mut coefficients, multiplier) = secular(self.values(), &g, radius);
         let length = coefficients.iter().map(|s| s * s).sum::<f64>().sqrt();
         if multiplier > 0.0 && length < radius * (1.0 - 1e-12) {
@@ -94,14 +86,29 @@ impl Eigen {
             let rest = (radius * radius - length * length).max(0.0).sqrt();
             coefficients[0] += if coefficients[0] < 0.0 { -rest } else { rest };
         }
-        let step = (0..n).map(|row| {
-            let columns = coefficients.iter().enumerate();
-            columns.map(|(i, s)| self.vectors()[(row, i)] * s).sum()
-        });
         Ok(DenseTrustRegionStep {
-            step: step.collect(),
+            step: self.combined(&coefficients),
             multiplier,
         })
+    }
+
+    /// Uᵀg.
+    fn coordinates(&self, gradient: &[f64]) -> Result<Vec<f64>, CurvatureError> {
+        check_dimension("the gradient", gradient.len(), self.values().len())?;
+        let overlap = |i: usize| -> f64 {
+            let column = self.vectors().col(i);
+            column.iter().zip(gradient).map(|(u, g)| u * g).sum()
+        };
+        Ok((0..gradient.len()).map(overlap).collect())
+    }
+
+    /// U y.
+    fn combined(&self, coefficients: &[f64]) -> Vec<f64> {
+        let row = |row: usize| -> f64 {
+            let columns = coefficients.iter().enumerate();
+            columns.map(|(i, s)| self.vectors()[(row, i)] * s).sum()
+        };
+        (0..coefficients.len()).map(row).collect()
     }
 }
 

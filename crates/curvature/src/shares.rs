@@ -4,6 +4,7 @@ use crate::error::{CurvatureError, check_dimension};
 use crate::estimate::Estimate;
 use crate::layout::ParameterLayout;
 use crate::operator::LinearOperator;
+use crate::progress::{Observer, Watch, unobserved};
 use crate::seed::Seed;
 use crate::vector::{dot_f64, from_f64, to_f64};
 use burn::prelude::Tensor;
@@ -150,6 +151,9 @@ pub struct TraceShares {
     pub traces: Vec<Estimate>,
     /// tr A; its value is the sum of the groups'.
     pub total: Estimate,
+    /// Whether an observer stopped it before all probes were used.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// The trace of A by groups of parameters, by Hutchinson's estimator with one set of probes for all groups.
@@ -174,6 +178,22 @@ pub fn trace_shares(
     probes: usize,
     seed: Seed,
 ) -> Result<TraceShares, CurvatureError> {
+    trace_shares_observed(operator, layout, grouping, probes, seed, &mut unobserved)
+}
+
+/// As [`trace_shares`], and calls `observer` after each block; when it stops, the estimates are those of the probes so far.
+///
+/// # Errors
+///
+/// As [`trace_shares`].
+pub fn trace_shares_observed(
+    operator: &dyn LinearOperator,
+    layout: &ParameterLayout,
+    grouping: Grouping,
+    probes: usize,
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<TraceShares, CurvatureError> {
     check_dimension("the operator", operator.dim(), layout.dim())?;
     if probes < 2 {
         return Err(CurvatureError::Argument {
@@ -185,6 +205,7 @@ pub fn trace_shares(
     let groups = layout.groups(grouping);
     let dim = operator.dim();
     let block = operator.block_size().max(1);
+    let mut watch = Watch::new(observer, probes);
     let mut samples = vec![Vec::with_capacity(probes); groups.len()];
     let mut totals = Vec::with_capacity(probes);
     for first in (0..probes).step_by(block) {
@@ -207,7 +228,11 @@ pub fn trace_shares(
                 samples.push(part);
             }
         }
+        if watch.tell(count).is_break() {
+            break;
+        }
     }
+    let probes = totals.len();
     Ok(TraceShares {
         groups: groups.into_iter().map(|(name, _)| name).collect(),
         traces: samples
@@ -215,6 +240,7 @@ pub fn trace_shares(
             .map(|samples| Estimate::from_samples(samples, probes))
             .collect(),
         total: Estimate::from_samples(&totals, probes),
+        stopped: watch.stopped,
     })
 }
 
@@ -228,4 +254,47 @@ fn by_group(groups: &[(String, Vec<Range<usize>>)], a: &[f64], b: &[f64]) -> Vec
             parts.sum()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Progress;
+    use crate::test_operators::{Counted, operator, with_spectrum};
+    use burn::nn::LinearConfig;
+    use burn::prelude::Device;
+    use std::ops::ControlFlow;
+
+    #[test]
+    fn shares_of_the_trace_stop_with_the_probes_so_far() {
+        let model = LinearConfig::new(3, 2).init(&Device::flex());
+        let layout = ParameterLayout::of(&model).unwrap();
+        let matrix = with_spectrum(&[3.0, -1.0, 0.5, 10.0, 2.0, 2.0, 0.0, 1.0], 1);
+        let op = operator(&matrix);
+        let counted = Counted::new(&op);
+        let (grouping, seed) = (Grouping::Parameter, Seed::new(4));
+        let whole = trace_shares(&op, &layout, grouping, 100, seed).unwrap();
+        let mut seen = Vec::new();
+        let mut watch = |progress: &Progress| {
+            assert_eq!(progress.most, Some(100));
+            seen.push(progress.applications);
+            ControlFlow::Continue(())
+        };
+        let watched = trace_shares_observed(&op, &layout, grouping, 100, seed, &mut watch);
+        assert_eq!(watched.unwrap(), whole);
+        assert_eq!(seen, [32, 64, 96, 100]);
+        let mut stop = |progress: &Progress| match progress.applications >= 64 {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let found = trace_shares_observed(&counted, &layout, grouping, 100, seed, &mut stop);
+        let found = found.unwrap();
+        assert!(found.stopped && !whole.stopped);
+        assert_eq!(counted.applications(), 64);
+        // the first 64 probes are those of a run with 64
+        let short = trace_shares(&op, &layout, grouping, 64, seed).unwrap();
+        assert_eq!((&found.traces, &found.total), (&short.traces, &short.total));
+        let all = trace_shares_observed(&op, &layout, grouping, 64, seed, &mut stop).unwrap();
+        assert_eq!(all, short);
+    }
 }

@@ -37,7 +37,8 @@ pub use minres::{
 };
 pub use neumann::{NeumannEnding, NeumannOptions, NeumannResult, neumann, neumann_observed};
 pub use preconditioner::{
-    JacobiOptions, Nystrom, NystromOptions, jacobi, nystrom, spectral_preconditioner,
+    JacobiOptions, Nystrom, NystromOptions, jacobi, nystrom, nystrom_observed,
+    spectral_preconditioner,
 };
 pub use residual::true_residual;
 pub use steihaug::{

@@ -17,9 +17,9 @@ mod slq;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{ConditionNumber, condition_number};
+pub use condition::{ConditionNumber, condition_number, condition_number_observed};
 pub use density::{Curve, Scale};
 pub use functions::InertiaEstimate;
-pub use kpm::{ChebyshevDensity, Interval, KpmOptions, kpm};
+pub use kpm::{ChebyshevDensity, Interval, KpmOptions, kpm, kpm_observed};
 pub use outliers::Outlier;
 pub use slq::{LanczosVectors, ProbeMeasure, SlqOptions, SpectralMeasure, slq, slq_observed};

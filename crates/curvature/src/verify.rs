@@ -1,13 +1,14 @@
 //! One call that says whether an operator can be trusted.
 
-use crate::dense::dense;
+use crate::dense::{DENSE_LIMIT, dense_observed};
 use crate::error::CurvatureError;
 use crate::operator::{Definiteness, LinearOperator};
 use crate::point::Point;
+use crate::progress::{Observer, Watch, unobserved};
 use crate::rounding::rounding_unit;
 use crate::row_blocks::{block_from_f64, block_to_f64};
 use crate::seed::Seed;
-use crate::solve::{CgEnding, CgOptions, conjugate_gradient};
+use crate::solve::{CgEnding, CgOptions, CgProgress, conjugate_gradient_observed};
 use crate::vector::{dot_f64, from_f64, standard_normal, to_f64};
 use burn::prelude::Tensor;
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,9 @@ pub struct Verification {
     pub checks: Vec<Check>,
     /// Operator applications (gradients are not among them).
     pub applications: usize,
+    /// Whether an observer stopped it: checks that were not finished are not among the checks.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 impl Verification {
@@ -181,9 +185,10 @@ impl fmt::Display for Verification {
             0 => "can be trusted as far as checked".to_owned(),
             count => format!("FAILED {count} of {} checks", self.checks.len()),
         };
+        let stopped = if self.stopped { ", stopped" } else { "" };
         writeln!(
             f,
-            "operator of dimension {} in {}, scale {:.3e}, {} products: {verdict}",
+            "operator of dimension {} in {}, scale {:.3e}, {} products{stopped}: {verdict}",
             self.dim, self.dtype, self.scale, self.applications
         )?;
         for check in &self.checks {
@@ -238,6 +243,32 @@ pub fn verify(
     options: &VerifyOptions,
     seed: Seed,
 ) -> Result<Verification, CurvatureError> {
+    verify_observed(operator, options, seed, &mut unobserved)
+}
+
+/// As [`verify`], and calls `observer` every few products.
+///
+/// When it stops, the checks that were finished come back, those over random vectors with the pairs so far.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_observed(
+    operator: &dyn LinearOperator,
+    options: &VerifyOptions,
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<Verification, CurvatureError> {
+    let mut watch = Watch::new(observer, most(operator, options));
+    checked(operator, options, seed, &mut watch)
+}
+
+fn checked(
+    operator: &dyn LinearOperator,
+    options: &VerifyOptions,
+    seed: Seed,
+    watch: &mut Watch<'_, '_>,
+) -> Result<Verification, CurvatureError> {
     let span = tracing::debug_span!("verify", dim = operator.dim());
     let _entered = span.enter();
     let mut run = Run {
@@ -246,26 +277,36 @@ pub fn verify(
         seed: seed.stream("verify"),
         tolerance: options.slack * rounding_unit(operator.dtype()),
         scale: 0.0,
-        applications: 0,
+        watch,
         checks: Vec::new(),
     };
-    run.single_products()?;
-    run.block()?;
-    let finite = run
-        .checks
-        .iter()
-        .all(|check| check.property != Property::Finite || check.outcome == Outcome::Passed);
-    if finite && operator.dim() > 0 {
-        run.curvature()?;
-        run.whole_matrix()?;
-    }
+    run.checks()?;
     Ok(Verification {
         dim: operator.dim(),
         dtype: format!("{:?}", operator.dtype()),
         scale: run.scale,
         checks: run.checks,
-        applications: run.applications,
+        applications: run.watch.applications,
+        stopped: run.watch.stopped,
     })
+}
+
+/// Most products of [`verify`].
+fn most(operator: &dyn LinearOperator, options: &VerifyOptions) -> usize {
+    let (dim, pairs) = (operator.dim(), options.probes.max(1));
+    let curvature = match operator.definiteness() {
+        Definiteness::Unknown => 0,
+        _ => pairs + options.curvature_steps,
+    };
+    let whole = if dim <= options.dense_limit { dim } else { 0 };
+    4 * pairs + 2 * block_rows(operator) + curvature + whole
+}
+
+/// One more than the operator likes, so that a block has to be cut where it is.
+fn block_rows(operator: &dyn LinearOperator) -> usize {
+    const NUMBERS: usize = 1 << 25;
+    let fit = (NUMBERS / operator.dim().max(1)).max(2);
+    (operator.block_size() + 1).clamp(2, fit.min(65))
 }
 
 /// As [`verify`] for an operator that claims to be the derivative of a gradient, compared with its central differences.
@@ -288,6 +329,22 @@ pub fn verify_derivative(
     options: &VerifyOptions,
     seed: Seed,
 ) -> Result<Verification, CurvatureError> {
+    verify_derivative_observed(operator, theta, gradient, options, seed, &mut unobserved)
+}
+
+/// As [`verify_derivative`], and calls `observer` every few products: before the differences, but not among their gradients.
+///
+/// # Errors
+///
+/// As [`verify_derivative`].
+pub fn verify_derivative_observed(
+    operator: &dyn LinearOperator,
+    theta: &Tensor<1>,
+    gradient: &mut dyn FnMut(&Tensor<1>) -> Result<Tensor<1>, CurvatureError>,
+    options: &VerifyOptions,
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<Verification, CurvatureError> {
     if theta.dims()[0] != operator.dim() {
         return Err(CurvatureError::Dimension {
             what: "theta",
@@ -295,7 +352,11 @@ pub fn verify_derivative(
             found: theta.dims()[0],
         });
     }
-    let mut verification = verify(operator, options, seed)?;
+    let mut watch = Watch::new(observer, most(operator, options) + 1);
+    let mut verification = checked(operator, options, seed, &mut watch)?;
+    if verification.stopped {
+        return Ok(verification);
+    }
     let (check, products) = differences::check(operator, theta, gradient, options, seed)?;
     verification.applications += products;
     verification.checks.extend(check);
@@ -326,23 +387,38 @@ pub fn verify_hessian(
     options: &VerifyOptions,
     seed: Seed,
 ) -> Result<Verification, CurvatureError> {
+    verify_hessian_observed(point, options, seed, &mut unobserved)
+}
+
+/// As [`verify_hessian`], and calls `observer` as [`verify_derivative_observed`] does.
+///
+/// # Errors
+///
+/// As [`verify_hessian`].
+pub fn verify_hessian_observed(
+    point: &Point,
+    options: &VerifyOptions,
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<Verification, CurvatureError> {
     let mut gradient = |theta: &Tensor<1>| point.move_to(theta.clone())?.gradient();
-    verify_derivative(
+    verify_derivative_observed(
         &point.hessian(),
         point.theta(),
         &mut gradient,
         options,
         seed,
+        observer,
     )
 }
 
-struct Run<'a> {
+struct Run<'a, 'b, 'c> {
     operator: &'a dyn LinearOperator,
     options: &'a VerifyOptions,
     seed: Seed,
     tolerance: f64,
     scale: f64,
-    applications: usize,
+    watch: &'a mut Watch<'b, 'c>,
     checks: Vec<Check>,
 }
 
@@ -365,9 +441,23 @@ fn difference(a: &[f64], b: &[f64]) -> f64 {
     squares.sqrt()
 }
 
-impl Run<'_> {
-    fn apply(&mut self, v: &[f64]) -> Result<Vec<f64>, CurvatureError> {
-        self.applications += 1;
+impl Run<'_, '_, '_> {
+    /// All checks, or those before the observer stopped.
+    fn checks(&mut self) -> Result<(), CurvatureError> {
+        self.single_products()?;
+        self.block()?;
+        let finite = self
+            .checks
+            .iter()
+            .all(|check| check.property != Property::Finite || check.outcome == Outcome::Passed);
+        if finite && self.operator.dim() > 0 {
+            self.curvature()?;
+            self.whole_matrix()?;
+        }
+        Ok(())
+    }
+
+    fn apply(&self, v: &[f64]) -> Result<Vec<f64>, CurvatureError> {
         let v = from_f64(v, &self.operator.device(), self.operator.dtype());
         Ok(to_f64(&self.operator.apply(&v)?))
     }
@@ -416,6 +506,9 @@ impl Run<'_> {
             let size = norm(&u) * av_norm + norm(&v) * au_norm;
             let crossed = (dot_f64(&u, &av) - dot_f64(&v, &au)).abs();
             symmetric = worse(ratio(root * crossed, size), symmetric);
+            if self.watch.tell(4).is_break() {
+                break;
+            }
         }
         let tolerance = self.tolerance;
         self.checks.extend([
@@ -427,19 +520,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One block more than the operator likes, so that it has to be cut where it is.
     fn block(&mut self) -> Result<(), CurvatureError> {
-        const NUMBERS: usize = 1 << 25;
-        let dim = self.operator.dim();
-        let fit = (NUMBERS / dim.max(1)).max(2);
-        let count = (self.operator.block_size() + 1).clamp(2, fit.min(65));
+        if self.watch.stopped {
+            return Ok(());
+        }
+        let (dim, count) = (self.operator.dim(), block_rows(self.operator));
         let rows: Vec<Vec<f64>> = (0..count)
             .map(|row| self.probe(1000 + row as u64))
             .collect();
         let (device, dtype) = (self.operator.device(), self.operator.dtype());
         let block = block_from_f64(rows.concat(), [count, dim], &device, dtype);
         let products = self.operator.apply_block(&block)?;
-        self.applications += count;
+        if self.watch.tell(count).is_break() {
+            return Ok(());
+        }
         let mut worst = match products.dims() == [count, dim] {
             true => 0.0,
             false => f64::INFINITY,
@@ -450,6 +544,9 @@ impl Run<'_> {
                 let single = self.apply(v)?;
                 let apart = difference(&single, &products[row * dim..(row + 1) * dim]);
                 worst = worse(ratio(apart, norm(&single)), worst);
+                if self.watch.tell(1).is_break() && row + 1 < count {
+                    return Ok(());
+                }
             }
         }
         self.checks
@@ -459,7 +556,7 @@ impl Run<'_> {
 
     /// Rayleigh quotients of probes, and of the search directions of conjugate gradients, which seek out what is negative.
     fn curvature(&mut self) -> Result<(), CurvatureError> {
-        if self.operator.definiteness() == Definiteness::Unknown {
+        if self.watch.stopped || self.operator.definiteness() == Definiteness::Unknown {
             return Ok(());
         }
         let mut least = f64::INFINITY;
@@ -467,6 +564,9 @@ impl Run<'_> {
             let v = self.probe(2 * pair as u64);
             let product = self.apply(&v)?;
             least = least.min(dot_f64(&v, &product) / dot_f64(&v, &v));
+            if self.watch.tell(1).is_break() {
+                return Ok(());
+            }
         }
         let allowed = -self.tolerance;
         let b = self.probe(1);
@@ -477,8 +577,13 @@ impl Run<'_> {
             ..CgOptions::default()
         };
         let b = from_f64(&b, &self.operator.device(), self.operator.dtype());
-        let solve = conjugate_gradient(self.operator, &b, &options)?;
-        self.applications += solve.applications;
+        let before = self.watch.applications;
+        let mut told = |_: CgProgress<'_>| self.watch.tell(1);
+        let solve = conjugate_gradient_observed(self.operator, &b, &options, &mut told)?;
+        self.watch.applications = before + solve.applications;
+        if matches!(solve.ending, CgEnding::Stopped) {
+            return Ok(());
+        }
         if let CgEnding::NegativeCurvature { rayleigh, .. } = solve.ending {
             least = least.min(rayleigh);
         }
@@ -490,11 +595,12 @@ impl Run<'_> {
 
     fn whole_matrix(&mut self) -> Result<(), CurvatureError> {
         let dim = self.operator.dim();
-        if dim > self.options.dense_limit {
+        if self.watch.stopped || dim > self.options.dense_limit {
             return Ok(());
         }
-        let matrix = match dense(self.operator) {
-            Ok(matrix) => matrix,
+        let matrix = match dense_observed(self.operator, DENSE_LIMIT, &mut self.watch.part()) {
+            Ok(Some(matrix)) => matrix,
+            Ok(None) => return Ok(()),
             // of unit vectors alone; the verdict says so
             Err(CurvatureError::NonFinite { .. }) => {
                 self.checks.push(Check::at_most(
@@ -506,7 +612,6 @@ impl Run<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.applications += dim;
         let asymmetry = matrix.asymmetry();
         self.checks.push(Check::at_most(
             Property::DenseSymmetric,

@@ -1,6 +1,5 @@
 //! Newton's method with a cubic term in place of a radius.
 
-mod secular;
 mod weight;
 
 use burn::prelude::*;
@@ -197,7 +196,7 @@ impl CubicNewton {
                     Err(ending) => return Ok(Err(ending)),
                 };
                 let model = QuadraticModel::whole(&hessian, &start.gradient)?;
-                let y = secular::minimiser(model.values(), model.slopes(), sigma);
+                let y = model.cubic(sigma)?;
                 Ok(Ok(trial(&model, &y, sigma, StepEnding::Accepted)))
             }
             CubicSubproblem::Krylov {
@@ -233,7 +232,7 @@ fn on_krylov(
     loop {
         krylov.grow()?;
         let model = QuadraticModel::on(&krylov, &start.gradient)?;
-        let y = secular::minimiser(model.values(), model.slopes(), sigma);
+        let y = model.cubic(sigma)?;
         let last = model.inner(&y).last().copied().unwrap_or(0.0);
         let relative_residual = krylov.last_beta() * last.abs() / gradient_norm;
         let tolerance = stop.tolerance(gradient_norm, dot(&y, &y).sqrt());

@@ -142,3 +142,8 @@ pub use schedule::{Rates, Schedule};
 pub use state::{Held, MethodState};
 pub use strong_wolfe::StrongWolfe;
 pub use trust_region::{RadiusRule, RegionSubproblem, TrustRegion};
+
+/// The Rust snippets of the README, which `cargo test --doc` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

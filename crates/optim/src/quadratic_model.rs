@@ -100,16 +100,35 @@ impl<'a> QuadraticModel<'a> {
     ///
     /// [`CurvatureError::Argument`] for a radius that is not positive.
     pub(crate) fn within(&self, radius: f64) -> Result<Vec<f64>, OptimError> {
-        let gradient = match self.space {
+        let found = self.eigen.trust_region_step(&self.around(), radius)?;
+        Ok(self.coordinates(&found.step))
+    }
+
+    /// The global minimiser with σ/3 ‖y‖³ added.
+    ///
+    /// # Errors
+    ///
+    /// [`CurvatureError::Argument`] for σ that is not positive.
+    pub(crate) fn cubic(&self, sigma: f64) -> Result<Vec<f64>, OptimError> {
+        let found = self.eigen.cubic_step(&self.around(), sigma)?;
+        Ok(self.coordinates(&found.step))
+    }
+
+    /// Vᵀg.
+    fn around(&self) -> Vec<f64> {
+        match self.space {
             Space::Whole => vector::to_f64(self.gradient),
             Space::Krylov(_) => self.inner(&self.slopes),
-        };
-        let step = self.eigen.trust_region_step(&gradient, radius)?.step;
+        }
+    }
+
+    /// Uᵀs.
+    fn coordinates(&self, step: &[f64]) -> Vec<f64> {
         let u = self.eigen.vectors();
-        let overlap = |index| u.col(index).iter().zip(&step);
-        Ok((0..step.len())
+        let overlap = |index| u.col(index).iter().zip(step);
+        (0..step.len())
             .map(|index| overlap(index).map(|(u, s)| u * s).sum())
-            .collect())
+            .collect()
     }
 
     /// The ending for a lowest λ below zero by more than rounding, n ε max |λ|, with its eigenvector.

@@ -1,7 +1,7 @@
 //! Blocks of vectors in f64 on the host, a vector a column, and what block methods share.
 
 use crate::eigen::pairs::{Eigenpair, small_eigen};
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, check_dimension};
 use crate::operator::LinearOperator;
 use crate::seed::Seed;
 use crate::vector::{from_f64, standard_normal, to_f64};
@@ -65,16 +65,45 @@ pub(crate) fn worst(pairs: &[Eigenpair]) -> f64 {
 /// The products of an operator with columns, counted.
 pub(crate) struct Products<'a> {
     operator: &'a dyn LinearOperator,
+    names: &'static Names,
     /// Vectors multiplied so far.
     pub(crate) applications: usize,
     /// The largest ‖Av‖ / ‖v‖ so far: a lower bound of max |λ|.
     pub(crate) scale: f64,
 }
 
+/// What errors call the products.
+struct Names {
+    product: &'static str,
+    count: &'static str,
+    norm: &'static str,
+}
+
+const OPERATOR: Names = Names {
+    product: "a product of the operator",
+    count: "the number of products of the operator with a block",
+    norm: "the norm of a product with the operator",
+};
+
+const PRECONDITIONER: Names = Names {
+    product: "a product of the preconditioner",
+    count: "the number of products of the preconditioner with a block",
+    norm: "the norm of a product with the preconditioner",
+};
+
 impl<'a> Products<'a> {
     pub(crate) fn new(operator: &'a dyn LinearOperator) -> Self {
+        Self::named(operator, &OPERATOR)
+    }
+
+    pub(crate) fn of_preconditioner(preconditioner: &'a dyn LinearOperator) -> Self {
+        Self::named(preconditioner, &PRECONDITIONER)
+    }
+
+    fn named(operator: &'a dyn LinearOperator, names: &'static Names) -> Self {
         Self {
             operator,
+            names,
             applications: 0,
             scale: 0.0,
         }
@@ -91,7 +120,9 @@ impl<'a> Products<'a> {
             let data = TensorData::new(elements(part), [part.ncols(), n]).convert_dtype(dtype);
             let rows = Tensor::<2>::from_data(data, (&device, dtype));
             let found = self.operator.apply_block(&rows)?;
-            expect_shape(&found, part.ncols(), n)?;
+            let [rows, length] = found.dims();
+            check_dimension(self.names.product, length, n)?;
+            check_dimension(self.names.count, rows, part.ncols())?;
             let numbers = to_f64(&found.reshape([part.ncols() * n]));
             for (j, column) in numbers.chunks_exact(n).enumerate() {
                 for (i, value) in column.iter().enumerate() {
@@ -103,7 +134,7 @@ impl<'a> Products<'a> {
         for (product, vector) in norms(products.as_ref()).into_iter().zip(norms(vectors)) {
             if !product.is_finite() {
                 return Err(CurvatureError::NonFinite {
-                    what: "the norm of a product with the operator",
+                    what: self.names.norm,
                     value: product,
                 });
             }
@@ -146,17 +177,6 @@ impl<'a> Products<'a> {
             }
         };
         Ok(tensors.into_iter().enumerate().map(pair).collect())
-    }
-}
-
-fn expect_shape(found: &Tensor<2>, count: usize, n: usize) -> Result<(), CurvatureError> {
-    match found.dims() == [count, n] {
-        true => Ok(()),
-        false => Err(CurvatureError::Dimension {
-            what: "a product of the operator",
-            expected: n,
-            found: found.dims()[1],
-        }),
     }
 }
 
@@ -302,7 +322,7 @@ pub(crate) struct Stall {
     iterations: usize,
 }
 
-/// Iterations without a smaller residual after which small residuals count as rounding.
+/// Iterations without a smaller residual after which small residuals count as rounding, and a preconditioner as of no use.
 const PATIENCE: usize = 12;
 
 impl Stall {
@@ -318,7 +338,12 @@ impl Stall {
 
     /// Whether small residuals have not fallen for long.
     pub(crate) fn stuck(&self, small: bool) -> bool {
-        small && self.iterations >= PATIENCE
+        small && self.lasts()
+    }
+
+    /// Whether residuals of whatever size have not fallen for long.
+    pub(crate) fn lasts(&self) -> bool {
+        self.iterations >= PATIENCE
     }
 }
 

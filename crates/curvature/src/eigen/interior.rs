@@ -1,4 +1,4 @@
-use crate::dense::dense_up_to;
+use crate::dense::dense_observed;
 use crate::eigen::block::{EigenEnding, Eigenpairs, Products, chosen, worst};
 use crate::eigen::pairs::{Eigenpair, check as check_common};
 use crate::error::{CurvatureError, argument, check_dimension};
@@ -54,7 +54,8 @@ pub struct InteriorOptions {
     /// A pair is converged when ‖Av − λv‖ ≤ tolerance · max |λ|. Below the distances of the eigenvalues near σ over max |λ|, or several of
     /// them are taken for one.
     pub tolerance: f64,
-    /// Most operator applications, solves included, those that measure the residuals at the end not counted.
+    /// Most operator applications, all of them: for max |λ|, for the basis, of the solves, and for the residuals at the end. At least
+    /// 2 k + 4, and n + k in the dense way, which needs no more.
     pub max_applications: usize,
     /// How they are found.
     pub method: InteriorMethod,
@@ -107,14 +108,13 @@ impl Default for InteriorOptions {
 ///
 /// # Cost
 ///
-/// At most `max_applications` + k products with A, those of the solves and some twenty for max |λ| included (with a smaller `max_applications` than
-/// that, what the start takes: k + 25 or so); memory for
-/// 2 · `vectors` + 2 k vectors in f64 on the host and those of MINRES; O(n · vectors²) operations for each solve. The dense way takes n + k
-/// products and 16 n² bytes.
+/// At most `max_applications` products with A: some twenty or fewer for max |λ|, k + 2 for the first basis, those of the solves, and k for
+/// the residuals at the end; memory for 2 · `vectors` + 2 k vectors in f64 on the host and those of MINRES; O(n · vectors²) operations
+/// for each solve. The dense way takes n + k products and 16 n² bytes.
 ///
 /// # Errors
 ///
-/// [`CurvatureError::Argument`] for k = 0, a tolerance that is not positive, a target that is not finite, no products or too few `vectors`;
+/// [`CurvatureError::Argument`] for k = 0, a tolerance that is not positive, a target that is not finite, too few products or `vectors`;
 /// [`CurvatureError::TooLarge`] from the dense way above its limit; [`CurvatureError::NonFinite`] if a product is not finite; what the
 /// operator reports. Not converging is no error: see [`Eigenpairs::ending`]; what was found by then is there with its residuals.
 ///
@@ -133,7 +133,7 @@ pub fn interior_eigenpairs(
 
 /// As [`interior_eigenpairs`], with earlier eigenvectors in the first basis, and calls `observer` before each solve.
 ///
-/// The dense way uses no earlier vectors, and calls it once.
+/// The dense way uses no earlier vectors, and calls it after each block of columns; stopped, it has no pairs.
 ///
 /// # Errors
 ///
@@ -188,10 +188,7 @@ fn check(
     if !options.target.is_finite() {
         return Err(argument("target", options.target, "it must be finite"));
     }
-    if options.max_applications == 0 {
-        let requirement = "at least one product is needed";
-        return Err(argument("max_applications", 0.0, requirement));
-    }
+    check_budget(operator.dim(), options)?;
     for vector in earlier {
         check_dimension("an earlier eigenvector", vector.dims()[0], operator.dim())?;
     }
@@ -212,6 +209,29 @@ fn check(
             Err(argument("vectors", vectors as f64, requirement))
         }
         _ => Ok(()),
+    }
+}
+
+fn check_budget(dim: usize, options: &InteriorOptions) -> Result<(), CurvatureError> {
+    let wanted = options.pairs.min(dim);
+    let (least, requirement) = match options.method {
+        InteriorMethod::JacobiDavidson { .. } => (
+            davidson::ESTIMATE + davidson::first_block(wanted, dim) + wanted,
+            "it must be at least twice the number of pairs and four more",
+        ),
+        InteriorMethod::Dense { limit } if dim <= limit => (
+            dim + wanted,
+            "the dense way needs as many products as dimensions and wanted pairs",
+        ),
+        // refused for its size
+        InteriorMethod::Dense { .. } => return Ok(()),
+    };
+    match options.max_applications >= least {
+        true => Ok(()),
+        false => {
+            let value = options.max_applications as f64;
+            Err(argument("max_applications", value, requirement))
+        }
     }
 }
 
@@ -248,13 +268,23 @@ fn by_decomposition(
     observer: &mut Observer<'_>,
 ) -> Result<Eigenpairs, CurvatureError> {
     let dim = operator.dim();
-    let eigen = dense_up_to(operator, limit)?.eigen()?;
-    // nothing is left to be stopped
-    let _flow = observer(&Progress {
-        applications: dim,
-        most: Some(dim + options.pairs.min(dim)),
-        measure: None,
-    });
+    let mut applications = 0;
+    let mut told = |progress: &Progress| {
+        applications = progress.applications;
+        observer(&Progress {
+            most: Some(dim + options.pairs.min(dim)),
+            ..*progress
+        })
+    };
+    let Some(matrix) = dense_observed(operator, limit, &mut told)? else {
+        return Ok(Eigenpairs {
+            pairs: Vec::new(),
+            ending: EigenEnding::Stopped,
+            applications,
+            iterations: 0,
+        });
+    };
+    let eigen = matrix.eigen()?;
     let values = eigen.values();
     let apart = |index: &usize| (values[*index] - options.target).abs();
     let mut order: Vec<usize> = (0..dim).collect();

@@ -117,7 +117,8 @@ pub fn lobpcg(
 
 /// As [`lobpcg`], with a preconditioner and earlier vectors, and calls `observer` every iteration.
 ///
-/// Applications of the preconditioner are not counted.
+/// Applications of the preconditioner are not counted. Where all its directions lie in the span of the vectors that are there, or no
+/// residual has fallen for twelve iterations, plain residuals take their place; where those do no better, it has its turn again.
 ///
 /// # Errors
 ///
@@ -151,7 +152,8 @@ pub fn lobpcg_observed(
     let mut lobpcg = Lobpcg {
         operator,
         options,
-        preconditioner: knowledge.preconditioner.map(Products::new),
+        preconditioner: knowledge.preconditioner.map(Products::of_preconditioner),
+        source: Source::Preconditioner,
         products,
         values: Vec::new(),
         p: Mat::zeros(dim, 0),
@@ -193,10 +195,27 @@ fn check(
     }
 }
 
+/// Where directions come from, as far as there is a preconditioner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Preconditioner,
+    Residuals,
+}
+
+impl Source {
+    fn other(self) -> Self {
+        match self {
+            Self::Preconditioner => Self::Residuals,
+            Self::Residuals => Self::Preconditioner,
+        }
+    }
+}
+
 struct Lobpcg<'a> {
     operator: &'a dyn LinearOperator,
     options: &'a LobpcgOptions,
     preconditioner: Option<Products<'a>>,
+    source: Source,
     products: Products<'a>,
     /// Ritz values of the columns of X, the most wanted first.
     values: Vec<f64>,
@@ -227,6 +246,9 @@ impl Lobpcg<'_> {
                 .filter(|&j| sizes[j] > 0.5 * allowed)
                 .collect();
             let rounding = self.stall.stuck(worst_now <= floor * self.products.scale);
+            if self.preconditioner.is_some() && self.stall.lasts() && !rounding {
+                self.change_source();
+            }
             let w = self.directions(&r, &active)?;
             let nothing_left = w.ncols() + self.p.ncols() == 0;
             if worst_now <= 0.5 * allowed || rounding || nothing_left {
@@ -263,7 +285,7 @@ impl Lobpcg<'_> {
         }
     }
 
-    /// Preconditioned residuals, orthonormal to X and P.
+    /// Residuals, preconditioned as long as that leads out of the span of X and P, orthonormal to both.
     fn directions(&mut self, r: &Mat<f64>, active: &[usize]) -> Result<Mat<f64>, CurvatureError> {
         let mut w = chosen(r.as_ref(), active);
         for (j, size) in norms(w.as_ref()).into_iter().enumerate() {
@@ -271,11 +293,25 @@ impl Lobpcg<'_> {
             let unit = w.col(j) * faer::Scale(1.0 / size.max(f64::MIN_POSITIVE));
             w.col_mut(j).copy_from(unit);
         }
-        if let Some(preconditioner) = &mut self.preconditioner {
-            w = preconditioner.apply(w.as_ref())?;
-        }
         let known = beside(&[self.x.as_ref(), self.p.as_ref()]);
+        if let (Some(preconditioner), Source::Preconditioner) =
+            (&mut self.preconditioner, self.source)
+        {
+            let preconditioned = preconditioner.apply(w.as_ref())?;
+            let preconditioned = orthonormalised(known.as_ref(), preconditioned)?;
+            if preconditioned.ncols() > 0 || active.is_empty() {
+                return Ok(preconditioned);
+            }
+            self.change_source();
+        }
         orthonormalised(known.as_ref(), w)
+    }
+
+    /// From preconditioned residuals to plain ones, or back.
+    fn change_source(&mut self) {
+        self.source = self.source.other();
+        self.stall = Stall::default();
+        tracing::debug!(iterations = self.iterations, source = ?self.source, "directions change");
     }
 
     /// Rayleigh-Ritz in span [X, P, W].

@@ -259,3 +259,139 @@ fn ill_conditioned_preconditioners_and_dependent_starts_do_no_harm() {
     let found = lobpcg_observed(&op, &options, &knowledge, Seed::new(2), &mut unobserved).unwrap();
     assert_near(&found.values(), &values[..2], 1e-10);
 }
+
+/// Products of a preconditioned search, which must end as the plain one does.
+fn preconditioned(
+    op: &dyn LinearOperator,
+    options: &LobpcgOptions,
+    preconditioner: &dyn LinearOperator,
+    expected: &[f64],
+) -> Eigenpairs {
+    let knowledge = LobpcgKnowledge {
+        preconditioner: Some(preconditioner),
+        earlier: &[],
+    };
+    let counted = Counted::new(op);
+    let found = lobpcg_observed(&counted, options, &knowledge, Seed::new(0), &mut unobserved);
+    let found = found.unwrap();
+    assert_eq!(found.ending, EigenEnding::Converged);
+    assert_eq!(found.applications, counted.applications());
+    assert_near(&found.values(), expected, 1e-8);
+    found
+}
+
+#[test]
+fn preconditioners_without_use_give_way_to_plain_residuals() {
+    let n = 120;
+    let values: Vec<f64> = (1..=n).map(f64::from).collect();
+    let op = diagonal(&values);
+    let expected = [1.0, 2.0, 3.0];
+    let options = LobpcgOptions {
+        tolerance: 1e-10,
+        ..tight(3, SpectrumEnd::Smallest)
+    };
+    let plain = lobpcg(&op, &options, Seed::new(0)).unwrap();
+    assert_eq!(plain.ending, EigenEnding::Converged);
+    let with = |entries: &dyn Fn(usize) -> f64| {
+        let entries: Vec<f64> = (0..n as usize).map(entries).collect();
+        preconditioned(&op, &options, &diagonal(&entries), &expected)
+    };
+    let nothing = with(&|_| 0.0);
+    assert_eq!(nothing.applications, plain.applications);
+    assert_eq!(nothing.values(), plain.values());
+    let tiny = with(&|_| 1e-30);
+    assert!(tiny.iterations.abs_diff(plain.iterations) <= 2);
+    // in f32 as well, where squares of 1e-30 are zero
+    let single = |entries: &[f64]| with_spectrum(entries, 1).operator(&Device::flex(), DType::F32);
+    let coarse = LobpcgOptions {
+        tolerance: 1e-5,
+        ..options
+    };
+    let op32 = single(&values);
+    let scaled = crate::operators::Scaled::new(single(&[1.0; 120]), 1e-30);
+    let knowledge = LobpcgKnowledge {
+        preconditioner: Some(&scaled),
+        earlier: &[],
+    };
+    let found = lobpcg_observed(&op32, &coarse, &knowledge, Seed::new(0), &mut unobserved).unwrap();
+    assert_eq!(found.ending, EigenEnding::Converged);
+    assert_near(&found.values(), &expected, 1e-3);
+    let block = 5;
+    let rank_one = with(&|i| f64::from(u8::from(i == 7)));
+    println!(
+        "plain {}, rank one {}",
+        plain.applications, rank_one.applications
+    );
+    assert!(rank_one.applications <= plain.applications * 5 / 4 + 2 * block);
+    // directions that never lead to the wanted vectors: idle until that is noticed
+    let elsewhere = with(&|i| f64::from(u8::from(i >= 60)));
+    println!(
+        "elsewhere {} of {}",
+        elsewhere.applications, elsewhere.iterations
+    );
+    assert!(elsewhere.applications <= plain.applications * 5 / 4 + 60 * block);
+}
+
+#[test]
+fn an_error_of_the_preconditioner_names_it() {
+    let op = diagonal(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let broken = diagonal(&[1.0, f64::NAN, 1.0, 1.0, 1.0, 1.0]);
+    let options = tight(1, SpectrumEnd::Largest);
+    let with = |op: &dyn LinearOperator, preconditioner: &dyn LinearOperator| {
+        let knowledge = LobpcgKnowledge {
+            preconditioner: Some(preconditioner),
+            earlier: &[],
+        };
+        let found = lobpcg_observed(op, &options, &knowledge, Seed::new(0), &mut unobserved);
+        found.unwrap_err().to_string()
+    };
+    let error = with(&op, &broken);
+    assert!(
+        error.contains("a product with the preconditioner is not finite"),
+        "{error}"
+    );
+    let error = with(&broken, &op);
+    assert!(
+        error.contains("a product with the operator is not finite"),
+        "{error}"
+    );
+    let error = with(&op, &Cut { length: 4, rows: 9 });
+    let expected = "a product of the preconditioner has dimension 4, but 6 is needed";
+    assert_eq!(error, expected);
+    let error = with(&Cut { length: 4, rows: 9 }, &op);
+    assert!(
+        error.starts_with("a product of the operator has dimension 4"),
+        "{error}"
+    );
+    let error = with(&op, &Cut { length: 6, rows: 1 });
+    let expected = "the number of products of the preconditioner with a block has dimension 1";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+/// Claims six dimensions and cuts its products.
+struct Cut {
+    length: usize,
+    rows: usize,
+}
+
+impl LinearOperator for Cut {
+    fn dim(&self) -> usize {
+        6
+    }
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+    fn dtype(&self) -> DType {
+        DType::F64
+    }
+    fn apply(&self, v: &Tensor<1>) -> Result<Tensor<1>, CurvatureError> {
+        Ok(v.clone().slice(0..self.length))
+    }
+    fn apply_block(&self, vs: &Tensor<2>) -> Result<Tensor<2>, CurvatureError> {
+        let rows = self.rows.min(vs.dims()[0]);
+        Ok(vs.clone().slice([0..rows, 0..self.length]))
+    }
+    fn block_size(&self) -> usize {
+        8
+    }
+}

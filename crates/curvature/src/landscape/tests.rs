@@ -1,5 +1,6 @@
 use super::*;
 use crate::objective::{Objective, Precision};
+use crate::progress::unobserved;
 use crate::seed::Seed;
 use crate::vector::{dot, from_f64, norm, to_f64};
 use burn::module::{Module, Param};
@@ -342,6 +343,17 @@ fn observers_stop_slices_with_what_is_there() {
         (4, SliceEnding::Stopped)
     );
     assert!(surface.quadratic.is_none() && surface.deviations().is_empty());
+    let plane = Plane::through([&vector(&[0.0, 0.0]), &direction, &other]).unwrap();
+    let whole = plane.surface(&point, &options).unwrap();
+    let found = plane
+        .surface_observed(&point, &options, &mut stop_at)
+        .unwrap();
+    assert_eq!(found.ending, SliceEnding::Stopped);
+    assert_eq!(found.losses[..], whole.losses[..4]);
+    let watched = plane
+        .surface_observed(&point, &options, &mut unobserved)
+        .unwrap();
+    assert_eq!(watched, whole);
     let options = InterpolationOptions::default();
     let path = interpolate_observed(&point, &direction, &other, &options, &mut stop_at).unwrap();
     assert_eq!((path.losses.len(), path.ending), (4, SliceEnding::Stopped));

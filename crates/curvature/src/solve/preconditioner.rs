@@ -5,6 +5,7 @@ use crate::dense::DenseSymmetric;
 use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::operators::{Diagonal, LowRankPlusDiagonal, Shift};
+use crate::progress::{Observer, Watch, unobserved};
 use crate::rounding::rounding_unit;
 use crate::row_blocks::{block_from_f64, block_to_f64};
 use crate::seed::Seed;
@@ -166,6 +167,8 @@ pub struct Nystrom {
     pub left_out: usize,
     /// Operator applications.
     pub applications: usize,
+    /// Whether an observer stopped it before all random vectors were multiplied.
+    pub stopped: bool,
 }
 
 impl Nystrom {
@@ -225,23 +228,42 @@ pub fn nystrom(
     options: &NystromOptions,
     seed: Seed,
 ) -> Result<Nystrom, CurvatureError> {
+    nystrom_observed(op, options, seed, &mut unobserved)
+}
+
+/// As [`nystrom`], and calls `observer` after each block of products; when it stops, the vectors so far give an approximation of their
+/// number as rank.
+///
+/// # Errors
+///
+/// As [`nystrom`].
+pub fn nystrom_observed(
+    op: &dyn LinearOperator,
+    options: &NystromOptions,
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<Nystrom, CurvatureError> {
     let (dim, rank) = (op.dim(), options.rank.min(op.dim()));
     let span = tracing::debug_span!("nystrom", dim, rank);
     let _entered = span.enter();
-    let none = |left_out| Nystrom {
+    let none = |left_out, stopped| Nystrom {
         values: Vec::new(),
         vectors: Tensor::zeros([0, dim], (&op.device(), op.dtype())),
         left_out,
         applications: left_out,
+        stopped,
     };
     if rank == 0 {
-        return Ok(none(0));
+        return Ok(none(0, false));
     }
     let mut rng = seed.stream("nystrom").rng();
     let numbers = standard_normal(dim * rank, &mut rng);
     let gaussian = Mat::from_fn(dim, rank, |i, j| numbers[j * dim + i]);
     let omega = gaussian.qr().compute_thin_Q();
-    let image = products(op, &omega)?;
+    let mut watch = Watch::new(observer, rank);
+    let image = products(op, &omega, &mut watch)?;
+    let rank = image.ncols();
+    let omega = omega.subcols(0, rank);
 
     let core = DenseSymmetric::from_matrix(omega.transpose() * &image).eigen()?;
     let largest = core.values().last().copied().unwrap_or(0.0);
@@ -251,7 +273,7 @@ pub fn nystrom(
         .filter(|&i| core.values()[i] > zero && largest > 0.0)
         .collect();
     if kept.is_empty() {
-        return Ok(none(rank));
+        return Ok(none(rank, watch.stopped));
     }
     let root = Mat::from_fn(rank, kept.len(), |i, j| {
         core.vectors()[(i, kept[j])] / core.values()[kept[j]].sqrt()
@@ -270,11 +292,16 @@ pub fn nystrom(
         vectors: block_from_f64(flat, [kept.len(), dim], &op.device(), op.dtype()),
         left_out: rank - kept.len(),
         applications: rank,
+        stopped: watch.stopped,
     })
 }
 
-/// A Ω, a block of columns at a time.
-fn products(op: &dyn LinearOperator, omega: &Mat<f64>) -> Result<Mat<f64>, CurvatureError> {
+/// A Ω, a block of columns at a time; its first columns for a watch that stops.
+fn products(
+    op: &dyn LinearOperator,
+    omega: &Mat<f64>,
+    watch: &mut Watch<'_, '_>,
+) -> Result<Mat<f64>, CurvatureError> {
     let (dim, rank) = (omega.nrows(), omega.ncols());
     let mut image = Mat::zeros(dim, rank);
     let block = op.block_size().max(1);
@@ -292,6 +319,9 @@ fn products(op: &dyn LinearOperator, omega: &Mat<f64>) -> Result<Mat<f64>, Curva
         }
         for (i, value) in results.into_iter().enumerate() {
             image[(i % dim, first + i / dim)] = value;
+        }
+        if watch.tell(count).is_break() {
+            return Ok(image.subcols(0, first + count).to_owned());
         }
     }
     Ok(image)

@@ -1,7 +1,8 @@
-use crate::eigen::{LanczosOptions, Which, lanczos_top_k};
+use crate::eigen::{LanczosOptions, Which, lanczos_top_k_observed};
 use crate::error::CurvatureError;
 use crate::operator::LinearOperator;
 use crate::operators::Damped;
+use crate::progress::{Observer, Watch, unobserved};
 use crate::seed::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub struct ConditionNumber {
     pub resolved: bool,
     /// Operator applications.
     pub applications: usize,
+    /// Whether an observer stopped it: what is known of the ends is there, and nothing is `resolved`.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// The condition number of A + λI from both ends of its spectrum, by Lanczos iterations.
@@ -34,7 +38,7 @@ pub struct ConditionNumber {
 ///
 /// # Errors
 ///
-/// As [`lanczos_top_k`]; [`CurvatureError::Argument`] for an operator of dimension 0.
+/// As [`lanczos_top_k`](crate::eigen::lanczos_top_k); [`CurvatureError::Argument`] for an operator of dimension 0.
 ///
 /// # References
 ///
@@ -45,16 +49,35 @@ pub fn condition_number(
     options: &LanczosOptions,
     seed: Seed,
 ) -> Result<ConditionNumber, CurvatureError> {
+    condition_number_observed(operator, damping, options, seed, &mut unobserved)
+}
+
+/// As [`condition_number`], and calls `observer` every few steps of both iterations.
+///
+/// Stopped while it seeks the smallest eigenvalue, it takes the few products that Lanczos needs to say anything of the largest.
+///
+/// # Errors
+///
+/// As [`condition_number`].
+pub fn condition_number_observed(
+    operator: &dyn LinearOperator,
+    damping: f64,
+    options: &LanczosOptions,
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<ConditionNumber, CurvatureError> {
     let damped = Damped::new(operator, damping);
-    let mut applications = 0;
+    let most = 2 * options.max_iterations.saturating_add(1);
+    let mut watch = Watch::new(observer, most);
     let mut end = |which, name: &str| {
         let options = LanczosOptions {
             pairs: 1,
             which,
             ..*options
         };
-        let found = lanczos_top_k(&damped, &options, seed.stream(name))?;
-        applications += found.applications;
+        let (before, seed) = (watch.applications, seed.stream(name));
+        let found = lanczos_top_k_observed(&damped, &options, &[], seed, &mut watch.part())?;
+        watch.applications = before + found.applications;
         let pair = found.pairs.into_iter().next();
         pair.map(|pair| (pair.value, pair.residual))
             .ok_or(CurvatureError::Argument {
@@ -74,7 +97,8 @@ pub fn condition_number(
         true => (high, high_residual),
         false => (low, low_residual),
     };
-    let resolved = low * high > 0.0 && smallest_residual < 0.1 * smallest.abs();
+    let definite = low * high > 0.0 && !watch.stopped;
+    let resolved = definite && smallest_residual < 0.1 * smallest.abs();
     let quotient = |above: f64, below: f64| match below > 0.0 {
         true => above / below,
         false => f64::INFINITY,
@@ -89,6 +113,7 @@ pub fn condition_number(
             quotient(above + largest_residual, below - smallest_residual),
         ),
         resolved,
-        applications,
+        applications: watch.applications,
+        stopped: watch.stopped,
     })
 }

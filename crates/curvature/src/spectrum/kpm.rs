@@ -1,8 +1,9 @@
 use super::density::{Curve, grid};
-use super::slq::{LanczosVectors, SlqOptions, slq};
+use super::slq::{LanczosVectors, ProbeMeasure, SlqOptions, slq_observed};
 use crate::eigen::basis::HostVector;
 use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
+use crate::progress::{Observer, Watch, unobserved};
 use crate::rows::Rows;
 use crate::seed::Seed;
 use burn::prelude::Tensor;
@@ -59,6 +60,9 @@ pub struct ChebyshevDensity {
     pub moments: Vec<Vec<f64>>,
     /// Operator applications.
     pub applications: usize,
+    /// Whether an observer stopped it before all moments of all vectors were there.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// The kernel polynomial method: the spectral density from Chebyshev moments, smoothed by Jackson's kernel.
@@ -85,6 +89,25 @@ pub fn kpm(
     options: &KpmOptions,
     seed: Seed,
 ) -> Result<ChebyshevDensity, CurvatureError> {
+    kpm_observed(operator, options, seed, &mut unobserved)
+}
+
+/// As [`kpm`], and calls `observer` after each product of a block of vectors, and in the search for an interval as
+/// [`slq_observed`](super::slq_observed) does.
+///
+/// Stopped in its first block, it has all vectors of the block with the moments so far, a coarser density; in a later one, the whole
+/// series of the blocks before, since shorter ones would blur their mean; in the search for an interval, the moments of the one vector
+/// that this began with, by its quadrature.
+///
+/// # Errors
+///
+/// As [`kpm`].
+pub fn kpm_observed(
+    operator: &dyn LinearOperator,
+    options: &KpmOptions,
+    seed: Seed,
+    observer: &mut Observer<'_>,
+) -> Result<ChebyshevDensity, CurvatureError> {
     if options.probes == 0 {
         return Err(argument(
             "probes",
@@ -98,7 +121,13 @@ pub fn kpm(
     }
     let span = tracing::debug_span!("kpm", dim = operator.dim(), moments = options.moments);
     let _entered = span.enter();
-    let (interval, mut applications) = interval(operator, options.interval, seed)?;
+    let search = match options.interval {
+        Interval::Given { .. } => 0,
+        Interval::Lanczos { steps } => steps.min(operator.dim()),
+    };
+    let most = search + options.probes * (options.moments / 2);
+    let mut watch = Watch::new(observer, most);
+    let (interval, met) = interval(operator, options.interval, seed, &mut watch)?;
     if interval.0.is_nan() || interval.1.is_nan() || interval.0 >= interval.1 {
         let width = interval.1 - interval.0;
         return Err(argument(
@@ -108,6 +137,15 @@ pub fn kpm(
         ));
     }
     let mut moments = Vec::with_capacity(options.probes);
+    if let Some(probe) = met.filter(|_| watch.stopped) {
+        moments.push(moments_of(&probe, interval, options.moments));
+        return Ok(ChebyshevDensity {
+            interval,
+            moments,
+            applications: watch.applications,
+            stopped: true,
+        });
+    }
     let block = operator.block_size().max(1);
     for first in (0..options.probes).step_by(block) {
         let count = block.min(options.probes - first);
@@ -123,9 +161,14 @@ pub fn kpm(
             Tensor::stack(vectors, 0),
             interval,
             options.moments,
+            &mut watch,
         )?;
-        applications += count * (options.moments / 2);
-        moments.extend(found);
+        if moments.is_empty() || found[0].len() == options.moments {
+            moments.extend(found);
+        }
+        if watch.stopped {
+            break;
+        }
     }
     // |T_k| ≤ 1 on the interval, so that a moment beyond one betrays an eigenvalue outside
     let largest = moments
@@ -142,17 +185,20 @@ pub fn kpm(
     Ok(ChebyshevDensity {
         interval,
         moments,
-        applications,
+        applications: watch.applications,
+        stopped: watch.stopped,
     })
 }
 
+/// The interval, and the quadrature that it comes from.
 fn interval(
     operator: &dyn LinearOperator,
     interval: Interval,
     seed: Seed,
-) -> Result<((f64, f64), usize), CurvatureError> {
+    watch: &mut Watch<'_, '_>,
+) -> Result<((f64, f64), Option<ProbeMeasure>), CurvatureError> {
     let steps = match interval {
-        Interval::Given { low, high } => return Ok(((low, high), 0)),
+        Interval::Given { low, high } => return Ok(((low, high), None)),
         Interval::Lanczos { steps } => steps,
     };
     let options = SlqOptions {
@@ -160,23 +206,42 @@ fn interval(
         steps,
         vectors: LanczosVectors::All,
     };
-    let measure = slq(operator, &options, seed.stream("interval"))?;
-    let probe = &measure.probes[0];
+    let seed = seed.stream("interval");
+    let mut measure = slq_observed(operator, &options, seed, &mut watch.part())?;
+    watch.applications = measure.applications;
+    let probe = measure.probes.remove(0);
     let last = probe.nodes.len() - 1;
     let margin = (0.01 * (probe.nodes[last] - probe.nodes[0])).max(1e-6 * probe.nodes[last].abs());
     let margin = margin.max(f64::MIN_POSITIVE);
     let low = probe.nodes[0] - probe.residuals[0] - margin;
     let high = probe.nodes[last] + probe.residuals[last] + margin;
-    Ok(((low, high), measure.applications))
+    Ok(((low, high), Some(probe)))
 }
 
-/// The moments of some vectors: T_{2k} = 2 T_k² − 1 and T_{2k+1} = 2 T_k T_{k+1} − x give two for a product.
+/// The moments that a quadrature knows exactly, at most `most` of them: those below twice its nodes.
+fn moments_of(probe: &ProbeMeasure, (low, high): (f64, f64), most: usize) -> Vec<f64> {
+    let (centre, half) = (0.5 * (low + high), 0.5 * (high - low));
+    let angles = probe
+        .nodes
+        .iter()
+        .map(|t| ((t - centre) / half).clamp(-1.0, 1.0).acos());
+    let pairs: Vec<(f64, f64)> = angles.zip(probe.weights.iter().copied()).collect();
+    let moment = |k: usize| -> f64 {
+        let terms = pairs.iter().map(|(angle, w)| w * (k as f64 * angle).cos());
+        terms.sum()
+    };
+    (0..most.min(2 * pairs.len())).map(moment).collect()
+}
+
+/// The moments of some vectors: T_{2k} = 2 T_k² − 1 and T_{2k+1} = 2 T_k T_{k+1} − x give two for a product. Fewer for a stopped watch.
 fn chebyshev(
     operator: &dyn LinearOperator,
     start: Tensor<2>,
     (low, high): (f64, f64),
     count: usize,
+    watch: &mut Watch<'_, '_>,
 ) -> Result<Vec<Vec<f64>>, CurvatureError> {
+    let vectors = start.dims()[0];
     let (centre, half) = (0.5 * (low + high), 0.5 * (high - low));
     let shifted = |v: &Tensor<2>| -> Result<Tensor<2>, CurvatureError> {
         let product = operator.apply_block(v)?;
@@ -186,6 +251,7 @@ fn chebyshev(
         Rows::from_tensor(a.clone()).dots(&Rows::from_tensor(b.clone()))
     };
     let (mut before, mut now) = (start.clone(), shifted(&start)?);
+    let mut flow = watch.tell(vectors);
     let norms = dots(&before, &before);
     let first = dots(&before, &now);
     let mut moments: Vec<Vec<f64>> = norms
@@ -206,10 +272,11 @@ fn chebyshev(
         for ((moments, even), norm) in moments.iter_mut().zip(even).zip(&norms) {
             moments.push(2.0 * even - norm);
         }
-        if moments[0].len() == count {
+        if moments[0].len() == count || flow.is_break() {
             break;
         }
         let next = shifted(&now)?.mul_scalar(2.0) - before;
+        flow = watch.tell(vectors);
         let odd = dots(&next, &now);
         for ((moments, odd), first) in moments.iter_mut().zip(odd).zip(&first) {
             moments.push(2.0 * odd - first);
@@ -217,7 +284,7 @@ fn chebyshev(
         (before, now) = (now, next);
         order += 1;
     }
-    debug_assert!(2 * order + 1 >= count);
+    debug_assert!(2 * order + 1 >= count || flow.is_break());
     Ok(moments)
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::eigen::LanczosOptions;
 use crate::error::CurvatureError;
 use crate::estimate::Estimate;
+use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::test_operators::{Counted, diagonal, operator, with_spectrum};
 use crate::vector::standard_normal;
@@ -357,4 +358,142 @@ fn small_cases_and_wrong_arguments() {
         },
     );
     assert!(stopped.unwrap().stopped && seen == 1);
+}
+
+/// Stops at this many products.
+fn at(limit: usize) -> impl FnMut(&Progress) -> ControlFlow<()> {
+    move |progress| match progress.applications >= limit {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
+}
+
+/// The first moments of the first vectors.
+fn shortened(whole: &ChebyshevDensity, vectors: usize, moments: usize) -> Vec<Vec<f64>> {
+    let rows = whole.moments[..vectors].iter();
+    rows.map(|row| row[..moments].to_vec()).collect()
+}
+
+#[test]
+fn kernel_polynomials_stop_with_the_moments_that_are_there() {
+    let values: Vec<f64> = (0..60).map(|i| -1.0 + 0.05 * f64::from(i)).collect();
+    let op = operator(&with_spectrum(&values, 2));
+    let kpm_options = KpmOptions {
+        probes: 40,
+        moments: 24,
+        interval: Interval::Lanczos { steps: 10 },
+    };
+    let whole = kpm(&op, &kpm_options, Seed::new(1)).unwrap();
+    assert!(!whole.stopped);
+    let mut seen = Vec::new();
+    let watched = kpm_observed(&op, &kpm_options, Seed::new(1), &mut |progress| {
+        assert_eq!(progress.most, Some(10 + 40 * 12));
+        seen.push(progress.applications);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(watched.unwrap(), whole);
+    // ten steps of Lanczos, twelve products with a block of 32 vectors, twelve with one of 8
+    let blocks = (1..=12)
+        .map(|k| 10 + 32 * k)
+        .chain((1..=12).map(|k| 394 + 8 * k));
+    assert!(seen.into_iter().eq((1..=10).chain(blocks)));
+    let counted = Counted::new(&op);
+    let stop = |limit| {
+        let before = counted.applications();
+        let found = kpm_observed(&counted, &kpm_options, Seed::new(1), &mut at(limit)).unwrap();
+        assert_eq!(found.applications, counted.applications() - before);
+        found
+    };
+    // three products of the first block: μ₀ to μ₆
+    let first = stop(100);
+    assert!(first.stopped && first.applications == 106);
+    assert_eq!(first.moments, shortened(&whole, 32, 7));
+    let density = first.density(50).unwrap();
+    assert!(density.values.iter().all(|value| *value >= 0.0));
+    // in the second block: the first one is whole
+    let second = stop(400);
+    assert!(second.stopped && second.applications == 402);
+    assert_eq!(second.moments, shortened(&whole, 32, 24));
+    // after the last product nothing is left to be stopped
+    assert_eq!(stop(10 + 40 * 12), whole);
+}
+
+#[test]
+fn kernel_polynomials_stopped_in_the_search_for_an_interval_have_its_moments() {
+    let values: Vec<f64> = (0..30).map(|i| -1.0 + 0.1 * f64::from(i)).collect();
+    let op = operator(&with_spectrum(&values, 2));
+    let kpm_options = KpmOptions {
+        probes: 3,
+        moments: 40,
+        interval: Interval::Lanczos { steps: 20 },
+    };
+    let found = kpm_observed(&op, &kpm_options, Seed::new(1), &mut at(8)).unwrap();
+    assert!(found.stopped && found.applications == 8);
+    assert_eq!((found.moments.len(), found.moments[0].len()), (1, 16));
+    // the same moments by the recurrence, from the vector that the search starts from
+    let (low, high) = found.interval;
+    let seed = Seed::new(1).stream("interval").index(0).stream("slq");
+    let start = crate::eigen::basis::HostVector::random_unit(30, DType::F64, seed);
+    let start = start.into_tensor(&Device::flex(), DType::F64);
+    let scaled = |v: &burn::tensor::Tensor<1>| {
+        let product = op.apply(v).unwrap() - v.clone() * (0.5 * (low + high));
+        product / (0.5 * (high - low))
+    };
+    let (mut before, mut now) = (start.clone(), scaled(&start));
+    for moment in &found.moments[0] {
+        let expected = crate::vector::dot(&start, &before);
+        assert!((moment - expected).abs() < 1e-12, "{moment} {expected}");
+        let next = scaled(&now) * 2.0 - before;
+        (before, now) = (now, next);
+    }
+    assert!(
+        found
+            .density(20)
+            .unwrap()
+            .values
+            .iter()
+            .all(|x| x.is_finite())
+    );
+}
+
+#[test]
+fn condition_numbers_stop_with_what_is_known_of_the_ends() {
+    let values: Vec<f64> = (0..80)
+        .map(|i| 10f64.powf(-3.0 * f64::from(i) / 79.0))
+        .collect();
+    let op = operator(&with_spectrum(&values, 4));
+    let lanczos = LanczosOptions {
+        tolerance: 1e-10,
+        max_iterations: 400,
+        vectors: Some(80),
+        ..Default::default()
+    };
+    let whole = condition_number(&op, 0.0, &lanczos, Seed::new(0)).unwrap();
+    assert!(whole.resolved && !whole.stopped);
+    let mut last = 0;
+    let mut watch = |progress: &Progress| {
+        assert!(progress.applications > last && progress.most == Some(802));
+        last = progress.applications;
+        ControlFlow::Continue(())
+    };
+    let watched = condition_number_observed(&op, 0.0, &lanczos, Seed::new(0), &mut watch);
+    assert_eq!(watched.unwrap(), whole);
+    assert!(last <= whole.applications);
+    let counted = Counted::new(&op);
+    for limit in [1, 10, whole.applications - 6] {
+        let before = counted.applications();
+        let found =
+            condition_number_observed(&counted, 0.0, &lanczos, Seed::new(0), &mut at(limit));
+        let found = found.unwrap();
+        assert!(found.stopped && !found.resolved, "{limit}");
+        assert_eq!(found.applications, counted.applications() - before);
+        // three steps and a residual for each end, beyond what came before
+        assert!(found.applications <= limit + 8, "{limit} {found:?}");
+        // Rayleigh quotients lie within the spectrum
+        assert!(
+            found.value >= 1.0 && found.value <= 1e3 * (1.0 + 1e-9),
+            "{found:?}"
+        );
+        assert!(found.largest <= 1.0 + 1e-12 && found.smallest >= 1e-3 - 1e-12);
+    }
 }

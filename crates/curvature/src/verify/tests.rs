@@ -3,12 +3,14 @@
 use super::*;
 use crate::objective::Objective;
 use crate::operators::Scaled;
+use crate::progress::Progress;
 use crate::test_operators::{Counted, with_spectrum};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::DType;
 use faer::Mat;
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 type Product = Box<dyn Fn(&Tensor<1>) -> Tensor<1>>;
 type Products = Box<dyn Fn(&Tensor<2>) -> Tensor<2>>;
@@ -337,4 +339,81 @@ fn edges() {
         )
         .is_err()
     );
+}
+
+#[test]
+fn an_observer_sees_the_products_and_stops_with_the_checks_so_far() {
+    let dim = 40;
+    let values: Vec<f64> = (1..=dim).map(|i| i as f64).collect();
+    let a = with_spectrum(&values, 1).operator(&Device::flex(), DType::F64);
+    let mut claimed = Planted::new(dim, DType::F64, move |v| a.apply(v).unwrap());
+    claimed.claims = Definiteness::PositiveDefinite;
+    let options = VerifyOptions::default();
+    let whole = verify(&claimed, &options, Seed::new(3)).unwrap();
+    assert_eq!(whole.checks.len(), 8);
+    let mut seen = Vec::new();
+    let mut watch = |progress: &Progress| {
+        seen.push(progress.applications);
+        assert!(progress.most.unwrap() >= progress.applications);
+        ControlFlow::Continue(())
+    };
+    let watched = verify_observed(&claimed, &options, Seed::new(3), &mut watch).unwrap();
+    assert_eq!(watched, whole);
+    assert!(seen.is_sorted() && seen.last() == Some(&whole.applications));
+    assert!(
+        seen.windows(2).all(|pair| pair[1] - pair[0] <= 4),
+        "{seen:?}"
+    );
+    let mut met = Vec::new();
+    for limit in 1..whole.applications {
+        let mut stop = |progress: &Progress| match progress.applications >= limit {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let found = verify_observed(&claimed, &options, Seed::new(3), &mut stop).unwrap();
+        assert!(found.stopped && found.passed(), "{found}");
+        assert!(found.applications < limit + 4, "{limit} {found}");
+        assert!(found.to_string().contains("products, stopped: "), "{found}");
+        // those that are there are what they are in the end, but for the number of pairs
+        let many = found.applications >= 12;
+        assert!(!many || whole.checks.starts_with(&found.checks), "{found}");
+        met.push(found.checks.len());
+    }
+    met.dedup();
+    assert_eq!(met, [4, 5, 6]);
+}
+
+#[test]
+fn a_stopped_verification_takes_no_differences() {
+    let (theta, mut gradient, hessian) = waves(8, DType::F64);
+    let options = VerifyOptions::default();
+    let whole = verify_derivative(&hessian, &theta, &mut gradient, &options, Seed::new(1)).unwrap();
+    let mut watch = |_: &Progress| ControlFlow::Continue(());
+    let watched = verify_derivative_observed(
+        &hessian,
+        &theta,
+        &mut gradient,
+        &options,
+        Seed::new(1),
+        &mut watch,
+    );
+    assert_eq!(watched.unwrap(), whole);
+    // all products but that of the differences
+    let last = whole.applications - 1;
+    let mut stop = |progress: &Progress| match progress.applications == last {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let mut untouched = |_: &Tensor<1>| -> Result<Tensor<1>, CurvatureError> { unreachable!() };
+    let stopped = verify_derivative_observed(
+        &hessian,
+        &theta,
+        &mut untouched,
+        &options,
+        Seed::new(1),
+        &mut stop,
+    );
+    let stopped = stopped.unwrap();
+    assert!(stopped.stopped && stopped.applications == last);
+    assert_eq!(stopped.checks[..], whole.checks[..whole.checks.len() - 1]);
 }

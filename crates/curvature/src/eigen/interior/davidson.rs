@@ -42,6 +42,8 @@ pub(super) struct Davidson<'a> {
     options: &'a InteriorOptions,
     room: usize,
     solve_products: usize,
+    /// Products kept for the residuals at the end.
+    reserve: usize,
     seed: Seed,
     drawn: u64,
     products: Products<'a>,
@@ -58,6 +60,14 @@ pub(super) struct Davidson<'a> {
     w: Mat<f64>,
     stall: Stall,
     solves: usize,
+}
+
+/// Products of the shortest estimate of max |λ|: a step of Lanczos, and the residual of its pair.
+pub(super) const ESTIMATE: usize = 2;
+
+/// Vectors of the first basis.
+pub(super) fn first_block(wanted: usize, room: usize) -> usize {
+    wanted.saturating_add(2).min(room)
 }
 
 /// MINRES takes a residual of the correction equation to this part: more would be lost with the next candidate.
@@ -77,21 +87,25 @@ impl<'a> Davidson<'a> {
         seed: Seed,
     ) -> Result<Self, CurvatureError> {
         let seed = seed.stream("interior");
+        let reserve = options.pairs.min(operator.dim());
+        let first = first_block(reserve, room);
+        let spare = options.max_applications.saturating_sub(first + reserve);
         let top = LanczosOptions {
             pairs: 1,
             which: Which::LargestMagnitude,
             tolerance: 0.1,
-            max_iterations: 20.min(options.max_applications),
+            // one product more measures the residual
+            max_iterations: 20.min(spare / 2).max(1),
             ..Default::default()
         };
         let top = lanczos_top_k(operator, &top, seed.stream("largest"))?;
-        let first = (options.pairs.saturating_add(2)).min(room);
         let first = start(operator, earlier, first, seed)?;
         let mut search = Self {
             operator,
             options,
             room,
             solve_products,
+            reserve,
             seed,
             drawn: 0,
             products: Products::new(operator),
@@ -113,6 +127,12 @@ impl<'a> Davidson<'a> {
 
     pub(super) fn applications(&self) -> usize {
         self.products.applications + self.other_products
+    }
+
+    /// Products that are left for the search.
+    fn left(&self) -> usize {
+        let spent = self.applications() + self.reserve;
+        self.options.max_applications.saturating_sub(spent)
     }
 
     pub(super) fn iterations(&self) -> usize {
@@ -139,8 +159,8 @@ impl<'a> Davidson<'a> {
         if self.settled() {
             return Ok(Some(EigenEnding::Converged));
         }
-        if self.v.ncols() == 0 {
-            self.draw()?;
+        if self.v.ncols() == 0 && !self.draw()? {
+            return Ok(Some(EigenEnding::MaxIterations));
         }
         let candidate = self.candidate()?;
         self.stall.seen(candidate.size);
@@ -153,26 +173,23 @@ impl<'a> Davidson<'a> {
         let floor = 0.1 * rounding_floor(self.operator.dtype(), dim) * self.scale();
         let whole = self.found.ncols() + self.v.ncols() == dim;
         if candidate.size <= allowed || whole || self.stall.stuck(candidate.size <= floor) {
-            self.lock(&candidate)?;
-            return Ok(None);
+            self.lock(&candidate);
+            // copies of an eigenvalue are in no space that grew from the others
+            return Ok(match self.settled() || self.draw()? {
+                true => None,
+                false => Some(EigenEnding::MaxIterations),
+            });
         }
         let progress = Progress {
             applications: self.applications(),
-            most: Some(
-                self.options
-                    .max_applications
-                    .saturating_add(self.options.pairs),
-            ),
+            most: Some(self.options.max_applications),
             measure: (self.scale() > 0.0).then(|| candidate.size / self.scale()),
         };
         if observer(&progress).is_break() {
             return Ok(Some(EigenEnding::Stopped));
         }
         // a solve of one product and the product with what it gives
-        let left = self
-            .options
-            .max_applications
-            .saturating_sub(self.applications());
+        let left = self.left();
         if left < 2 {
             return Ok(Some(EigenEnding::MaxIterations));
         }
@@ -183,9 +200,10 @@ impl<'a> Davidson<'a> {
         self.solves += 1;
         let known = beside(&[self.found.as_ref(), self.v.as_ref()]);
         let direction = orthonormalised(known.as_ref(), correction)?;
-        match direction.ncols() {
-            0 => self.draw()?,
-            _ => self.append(direction)?,
+        if direction.ncols() > 0 {
+            self.append(direction)?;
+        } else if !self.draw()? {
+            return Ok(Some(EigenEnding::MaxIterations));
         }
         Ok(None)
     }
@@ -247,7 +265,7 @@ impl<'a> Davidson<'a> {
     }
 
     /// Moves the candidate from the basis to the pairs found.
-    fn lock(&mut self, candidate: &Candidate) -> Result<(), CurvatureError> {
+    fn lock(&mut self, candidate: &Candidate) {
         let others = candidate.coefficients.ncols() - 1;
         self.keep(&candidate.coefficients, 1, others);
         let x = candidate.vector.as_ref();
@@ -258,8 +276,6 @@ impl<'a> Davidson<'a> {
         if self.v.ncols() >= self.room {
             self.keep(&Mat::identity(others, others), 0, others - 1);
         }
-        // copies of an eigenvalue are in no space that grew from the others
-        self.draw()
     }
 
     /// V ← V C for some columns of C.
@@ -269,14 +285,21 @@ impl<'a> Davidson<'a> {
         self.w = &self.w * c;
     }
 
-    /// A random direction enters the basis, where there is one left.
-    fn draw(&mut self) -> Result<(), CurvatureError> {
+    /// A random direction enters the basis, where there is one left; whether there was a product for it.
+    fn draw(&mut self) -> Result<bool, CurvatureError> {
+        if self.found.ncols() + self.v.ncols() == self.operator.dim() {
+            return Ok(true);
+        }
+        if self.left() == 0 {
+            return Ok(false);
+        }
         let seed = self.seed.stream("directions").index(self.drawn);
         self.drawn += 1;
         let known = beside(&[self.found.as_ref(), self.v.as_ref()]);
         let random = gaussian(self.operator.dim(), 1, seed);
         let direction = orthonormalised(known.as_ref(), random)?;
-        self.append(direction)
+        self.append(direction)?;
+        Ok(true)
     }
 
     fn append(&mut self, directions: Mat<f64>) -> Result<(), CurvatureError> {

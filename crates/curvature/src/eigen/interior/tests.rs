@@ -255,7 +255,7 @@ fn stopped_or_spent_it_has_what_is_there_with_honest_residuals() {
         (found.ending, found.pairs.len()),
         (EigenEnding::MaxIterations, 3)
     );
-    assert!(found.applications <= 153, "{}", found.applications);
+    assert!(found.applications <= 150, "{}", found.applications);
     for pair in &found.pairs {
         assert!(distances(&values, pair.value, 1)[0] <= pair.residual + 1e-9);
     }
@@ -329,4 +329,104 @@ fn isolated_ones_beside_a_crowded_bulk_are_not_missed() {
             }
         }
     }
+}
+
+#[test]
+fn the_budget_holds_for_all_products() {
+    let values: Vec<f64> = (0..120).map(|i| f64::from(i) - 60.3).collect();
+    let matrix = with_spectrum(&values, 5);
+    let op = operator(&matrix);
+    let run = |budget, pairs, solve_products| {
+        let options = InteriorOptions {
+            max_applications: budget,
+            method: InteriorMethod::JacobiDavidson {
+                vectors: None,
+                solve_products,
+            },
+            ..at(0.0, pairs)
+        };
+        let counted = Counted::new(&op);
+        let mut watch = |progress: &Progress| {
+            assert!(progress.most == Some(budget) && progress.applications <= budget);
+            ControlFlow::Continue(())
+        };
+        let found = interior_eigenpairs_observed(&counted, &options, &[], Seed::new(0), &mut watch);
+        (found, counted.applications())
+    };
+    for pairs in [1, 3, 5, 30] {
+        let least = 2 * pairs + 4;
+        for short in [0, 1, least / 2, least - 1] {
+            let (refused, products) = run(short, pairs, 100);
+            assert!(matches!(
+                refused,
+                Err(CurvatureError::Argument {
+                    name: "max_applications",
+                    ..
+                })
+            ));
+            assert_eq!(products, 0);
+        }
+        for solve_products in [1, 7, 100] {
+            for budget in (least..least + 12).chain([90, 151, 400, 1000]) {
+                let (found, products) = run(budget, pairs, solve_products);
+                let found = found.unwrap();
+                assert!(
+                    products <= budget,
+                    "{pairs} {solve_products}: {products} of {budget}"
+                );
+                assert_eq!(found.applications, products);
+                assert_eq!(found.pairs.len(), pairs);
+                // what is unused does not suffice for a solve
+                let spent = found.ending == EigenEnding::MaxIterations && products + 2 > budget;
+                assert!(spent || found.ending == EigenEnding::Converged, "{found:?}");
+                for pair in &found.pairs {
+                    assert!(distances(&values, pair.value, 1)[0] <= pair.residual + 1e-9);
+                }
+            }
+        }
+    }
+    // the whole spectrum of a small matrix, at the least that it needs
+    let small = diagonal(&[1.0, 3.0, -2.0]);
+    let options = InteriorOptions {
+        max_applications: 8,
+        ..at(2.9, 3)
+    };
+    let all = interior_eigenpairs(&small, &options, Seed::new(0)).unwrap();
+    assert_eq!(all.ending, EigenEnding::Converged);
+    assert!(all.applications <= 8);
+}
+
+#[test]
+fn the_dense_way_keeps_to_the_budget_and_can_be_stopped() {
+    let values: Vec<f64> = (0..70).map(|i| f64::from(i) - 30.3).collect();
+    let op = operator(&with_spectrum(&values, 5));
+    let options = InteriorOptions {
+        method: InteriorMethod::Dense { limit: 70 },
+        ..at(0.0, 4)
+    };
+    let within = |max_applications| InteriorOptions {
+        max_applications,
+        ..options
+    };
+    let refused = interior_eigenpairs(&op, &within(73), Seed::new(0));
+    assert!(matches!(refused, Err(CurvatureError::Argument { .. })));
+    let whole = interior_eigenpairs(&op, &within(74), Seed::new(0)).unwrap();
+    assert_eq!(
+        (whole.ending, whole.applications),
+        (EigenEnding::Converged, 74)
+    );
+    let mut seen = Vec::new();
+    let mut watch = |progress: &Progress| {
+        seen.push((progress.applications, progress.most));
+        ControlFlow::Continue(())
+    };
+    let watched = interior_eigenpairs_observed(&op, &options, &[], Seed::new(0), &mut watch);
+    assert_eq!(watched.unwrap().values(), whole.values());
+    assert_eq!(seen, [32, 64, 70].map(|done| (done, Some(74))));
+    let mut stop = |_: &Progress| ControlFlow::Break(());
+    let counted = Counted::new(&op);
+    let found = interior_eigenpairs_observed(&counted, &options, &[], Seed::new(0), &mut stop);
+    let found = found.unwrap();
+    assert_eq!((found.ending, found.pairs.len()), (EigenEnding::Stopped, 0));
+    assert_eq!((found.applications, counted.applications()), (32, 32));
 }

@@ -5,6 +5,7 @@ use crate::solve::{CgEnding, CgOptions, conjugate_gradient};
 use crate::test_operators::{Counted, operator, with_spectrum};
 use burn::prelude::Device;
 use burn::tensor::DType;
+use std::ops::ControlFlow;
 
 fn tensor(values: &[f64]) -> Tensor<1> {
     from_f64(values, &Device::flex(), DType::F64)
@@ -274,4 +275,42 @@ fn nystrom_in_f32_and_at_its_edges() {
         )
         .is_err()
     );
+}
+
+#[test]
+fn nystrom_stops_with_the_vectors_so_far() {
+    let values: Vec<f64> = (1..=90).map(|i| f64::from(i).powi(-2)).collect();
+    let matrix = with_spectrum(&values, 6);
+    let a = operator(&matrix);
+    let options = NystromOptions { rank: 70 };
+    let whole = nystrom(&a, &options, Seed::new(3)).unwrap();
+    let mut seen = Vec::new();
+    let watched = nystrom_observed(&a, &options, Seed::new(3), &mut |progress| {
+        assert_eq!(progress.most, Some(70));
+        seen.push(progress.applications);
+        ControlFlow::Continue(())
+    });
+    let watched = watched.unwrap();
+    assert_eq!(seen, [32, 64, 70]);
+    assert!(!watched.stopped && watched.values == whole.values);
+    let numbers = |found: &Nystrom| crate::row_blocks::block_to_f64(&found.vectors);
+    assert_eq!(numbers(&watched), numbers(&whole));
+    let counted = Counted::new(&a);
+    let stopped = nystrom_observed(&counted, &options, Seed::new(3), &mut |_| {
+        ControlFlow::Break(())
+    });
+    let stopped = stopped.unwrap();
+    assert!(stopped.stopped && stopped.values.len() == 32);
+    assert_eq!((stopped.applications, counted.applications()), (32, 32));
+    // below A, and no better than with all vectors
+    let rest = |found: &Nystrom| {
+        let below = crate::dense(&found.operator(0.0).unwrap()).unwrap();
+        DenseSymmetric::from_matrix(matrix.matrix() - below.matrix())
+    };
+    assert!(rest(&stopped).eigenvalues().unwrap()[0] > -1e-12);
+    assert!(rest(&whole).trace() < rest(&stopped).trace());
+    assert!(rest(&stopped).trace() < 0.1);
+    let one = NystromOptions { rank: 20 };
+    let last = nystrom_observed(&a, &one, Seed::new(3), &mut |_| ControlFlow::Break(())).unwrap();
+    assert!(!last.stopped);
 }
