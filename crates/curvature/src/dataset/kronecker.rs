@@ -86,6 +86,9 @@ impl Dataset<'_> {
     /// The eigenvalue-corrected Kronecker-factored approximation of the Gauss-Newton matrix over all batches: the bases of the factors of
     /// all batches, then the eigenvalues of all batches in these bases.
     ///
+    /// To watch or to stop it, take the two passes one by one: [`kfac_factors_observed`](Dataset::kfac_factors_observed) and
+    /// [`ekfac_in_bases_of_observed`](Dataset::ekfac_in_bases_of_observed).
+    ///
     /// # Cost
     ///
     /// Two passes over the dataset: as [`kfac_factors`](Dataset::kfac_factors), and the same backward passes once more.
@@ -118,7 +121,7 @@ impl Dataset<'_> {
     }
 
     /// As [`ekfac_in_bases_of`](Dataset::ekfac_in_bases_of), and shows an observer each batch that is done (`applications` counts them),
-    /// which may stop it.
+    /// which may stop it. The parameters that belong to no layer keep the diagonal of `kfac`, whatever part of a sum was seen.
     ///
     /// # Errors
     ///
