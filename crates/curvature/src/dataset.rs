@@ -1,8 +1,14 @@
 //! A loss over a whole dataset, batch by batch, each weighted by its examples.
 
+mod diagonal;
+mod gathering;
+mod jacobian;
+mod kronecker;
 mod operator;
+#[cfg(test)]
+mod tests;
 
-use crate::error::CurvatureError;
+use crate::error::{CurvatureError, not_loaded};
 use crate::fisher::{GradientCovariance, MonteCarloOptions};
 use crate::layout::ParameterLayout;
 use crate::objective::{Mode, Objective, Reduction};
@@ -13,7 +19,10 @@ use burn::module::Module;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::DType;
 use ravine_graph::Batch;
+use std::cell::OnceCell;
 
+pub use gathering::{Gathered, PassEnding};
+pub use jacobian::DatasetJacobian;
 pub use operator::DatasetOperator;
 
 /// What stays in memory between products.
@@ -31,6 +40,17 @@ pub enum Memory {
 ///
 /// For [`Reduction::Mean`] L = Σ_b N_b L_b / Σ_b N_b, so that batches of different size weigh as one batch of all examples would; for
 /// [`Reduction::Sum`] L = Σ_b L_b. Gradient, Hessian and all other matrices likewise.
+///
+/// | what a batch has | over a dataset |
+/// |---|---|
+/// | loss, gradient | [`loss`](Dataset::loss), [`gradient`](Dataset::gradient) |
+/// | matrices by their products | [`hessian`](Dataset::hessian), [`gauss_newton`](Dataset::gauss_newton), [`monte_carlo_fisher`](Dataset::monte_carlo_fisher), [`empirical_fisher`](Dataset::empirical_fisher), [`gradient_covariance`](Dataset::gradient_covariance); any other by [`operator`](Dataset::operator) |
+/// | Kronecker factors | [`kfac_factors`](Dataset::kfac_factors), [`kfac`](Dataset::kfac), [`ekfac`](Dataset::ekfac), [`ekfac_in_bases_of`](Dataset::ekfac_in_bases_of) |
+/// | diagonals | [`gauss_newton_diagonal`](Dataset::gauss_newton_diagonal), [`curvature_diagonal`](Dataset::curvature_diagonal), [`gauss_newton_diagonal_sampled`](Dataset::gauss_newton_diagonal_sampled) |
+/// | the Jacobian of the outputs | [`jacobian`](Dataset::jacobian) |
+/// | gradients of single examples | [`Objective::gradient_statistics`], [`Objective::gradient_statistics_streamed`]: they need the module, which a dataset does not hold |
+///
+/// What takes one long pass over all batches has a form `…_observed` beside it, which can be stopped with what the batches so far give.
 ///
 /// Made by [`Objective::over`] or [`Objective::streamed`].
 ///
@@ -62,6 +82,8 @@ pub struct Dataset<'a> {
     dtype: DType,
     reduction: Reduction,
     examples: usize,
+    /// Where the outputs of each batch begin among those of all, once that is asked for.
+    first_outputs: OnceCell<Vec<usize>>,
 }
 
 type Load<'a> = Box<dyn Fn(usize) -> Result<Point, CurvatureError> + 'a>;
@@ -128,12 +150,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
         count: usize,
         load: impl Fn(usize) -> Result<B, E> + 'a,
     ) -> Result<Dataset<'a>, CurvatureError> {
-        let load = move |index: usize| {
-            load(index).map_err(|error| CurvatureError::Load {
-                index,
-                source: Box::new(error),
-            })
-        };
+        let load = move |index: usize| load(index).map_err(|error| not_loaded(index, error));
         let (mut examples, mut first) = (0, None);
         for index in 0..count {
             let batch = load(index)?;
@@ -186,6 +203,7 @@ impl<'a> Dataset<'a> {
             dtype: first.dtype(),
             reduction: first.reduction(),
             examples,
+            first_outputs: OnceCell::new(),
         })
     }
 

@@ -233,6 +233,17 @@ pub(crate) fn argument(
     }
 }
 
+/// The error for a batch of a dataset that cannot be loaded.
+pub(crate) fn not_loaded(
+    index: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> CurvatureError {
+    CurvatureError::Load {
+        index,
+        source: Box::new(error),
+    }
+}
+
 /// The number, or an error where it is NaN or infinite.
 pub(crate) fn finite(what: &'static str, value: f64) -> Result<f64, CurvatureError> {
     match value.is_finite() {

@@ -22,7 +22,7 @@ pub struct GaussNewtonDiagonal {
     pub values: Tensor<1>,
     /// Their standard errors `[n]`; infinite for a single sample.
     pub standard_errors: Tensor<1>,
-    /// Independent samples, a backward pass each.
+    /// Independent samples, a backward pass each: of the batch, or of every batch of a dataset.
     pub samples: usize,
 }
 
@@ -32,7 +32,7 @@ pub struct CurvatureDiagonal {
     /// Σ (Jᵀ u)∘² `[n]`.
     pub values: Tensor<1>,
     /// Passes over the batch: one forward for the activations and one backward for each vector u of all examples together, and for
-    /// parameters that belong to no layer one backward for each vector of each example.
+    /// parameters that belong to no layer one backward for each vector of each example. Over a dataset those of all batches together.
     pub passes: usize,
 }
 

@@ -1,6 +1,6 @@
 //! How the gradients of the examples differ: norms, noise scale, signal-to-noise ratios.
 
-use crate::error::{CurvatureError, check_dimension};
+use crate::error::{CurvatureError, check_dimension, not_loaded};
 use crate::estimate::Estimate;
 use crate::examples::{Examples, PerExample};
 use crate::layout::ParameterLayout;
@@ -11,6 +11,7 @@ use burn::module::Module;
 use burn::prelude::Tensor;
 use burn::tensor::{DType, TensorData};
 use ravine_graph::Batch;
+use std::borrow::Borrow;
 
 /// Numbers of the gradients that are held at once: 64 MiB of f32.
 const HELD: usize = 1 << 24;
@@ -70,7 +71,52 @@ impl<M: Module, B: Batch> Objective<M, B> {
         model: &M,
         batches: &[B],
     ) -> Result<GradientStatistics, CurvatureError> {
-        let examples: usize = batches.iter().map(Batch::examples).sum();
+        self.statistics(model, batches.len(), |index| Ok(&batches[index]))
+    }
+
+    /// As [`gradient_statistics`](Objective::gradient_statistics), of batches that are loaded when they are needed, one at a time.
+    ///
+    /// `load` must give the same batch for the same index, `0..count`, whenever it is asked.
+    ///
+    /// # Cost
+    ///
+    /// About two gradients of each batch, which is loaded twice: the mean over all of them comes first.
+    ///
+    /// # Errors
+    ///
+    /// As [`gradient_statistics`](Objective::gradient_statistics), and [`CurvatureError::Load`].
+    pub fn gradient_statistics_streamed<E: std::error::Error + Send + Sync + 'static>(
+        &self,
+        model: &M,
+        count: usize,
+        load: impl Fn(usize) -> Result<B, E>,
+    ) -> Result<GradientStatistics, CurvatureError> {
+        let load = |index: usize| load(index).map_err(|error| not_loaded(index, error));
+        self.statistics(model, count, load)
+    }
+
+    fn statistics<L: Borrow<B>>(
+        &self,
+        model: &M,
+        count: usize,
+        load: impl Fn(usize) -> Result<L, CurvatureError>,
+    ) -> Result<GradientStatistics, CurvatureError> {
+        let layout = ParameterLayout::of(model)?;
+        let (mut mean, mut examples) = (vec![0.0; layout.dim()], 0);
+        for index in 0..count {
+            let batch = load(index)?;
+            let batch: &B = batch.borrow();
+            if batch.examples() == 0 {
+                continue;
+            }
+            let point = self.at(model, batch)?;
+            let own = point.examples();
+            let weight = self.reduction.to_mean(own) * own as f64;
+            for (mean, g) in mean.iter_mut().zip(to_f64(&point.gradient()?)) {
+                *mean += weight * g;
+            }
+            examples += own;
+        }
         if examples == 0 {
             return Err(CurvatureError::Argument {
                 name: "the number of examples",
@@ -78,16 +124,7 @@ impl<M: Module, B: Batch> Objective<M, B> {
                 requirement: "at least one is needed",
             });
         }
-        let layout = ParameterLayout::of(model)?;
-        let mut mean = vec![0.0; layout.dim()];
-        for batch in batches.iter().filter(|batch| batch.examples() > 0) {
-            let point = self.at(model, batch)?;
-            let count = point.examples();
-            let weight = self.reduction.to_mean(count) * count as f64 / examples as f64;
-            for (mean, g) in mean.iter_mut().zip(to_f64(&point.gradient()?)) {
-                *mean += weight * g;
-            }
-        }
+        mean.iter_mut().for_each(|mean| *mean /= examples as f64);
         let mut statistics = GradientStatistics {
             squares: vec![0.0; mean.len()],
             mean,
@@ -95,7 +132,12 @@ impl<M: Module, B: Batch> Objective<M, B> {
             along_mean: Vec::with_capacity(examples),
             layout,
         };
-        for batch in batches.iter().filter(|batch| batch.examples() > 0) {
+        for index in 0..count {
+            let batch = load(index)?;
+            let batch: &B = batch.borrow();
+            if batch.examples() == 0 {
+                continue;
+            }
             let examples = Examples::of(self, model, batch)?;
             examples.gradients(HELD, |gradients| statistics.add(gradients.into_data()))?;
         }

@@ -17,6 +17,7 @@ mod tensors;
 mod tests;
 
 pub use ekfac::EkFac;
+pub(crate) use factors::blend;
 pub use factors::{Accumulation, KfacFactors, LayerFactors};
 pub(crate) use moments::second_moments;
 pub use operator::KroneckerOperator;

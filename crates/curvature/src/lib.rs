@@ -29,8 +29,8 @@
 //! | | |
 //! |---|---|
 //! | [`Objective`], [`Point`] | a loss of a module on a batch, recorded with its derivatives; loss, gradient, matrices at certain parameters |
-//! | [`Dataset`] | the same over many batches, weighted by examples |
-//! | [`Hessian`], [`GaussNewton`], [`EmpiricalFisher`], [`MonteCarloFisher`], [`GradientCovariance`], [`Kfac`], [`EkFac`], [`Jacobian`] | the matrices |
+//! | [`Dataset`] | the same over many batches, in memory or loaded one at a time, weighted by examples |
+//! | [`Hessian`], [`GaussNewton`], [`EmpiricalFisher`], [`MonteCarloFisher`], [`GradientCovariance`], [`Kfac`], [`EkFac`], [`Jacobian`] | the matrices, of a batch or of a dataset |
 //! | [`operators`] | sums, multiples, damping, projections, restrictions, inverses, low rank plus diagonal |
 //! | [`eigen`], [`spectrum`], [`mod@trace`] | eigenpairs at the ends (Lanczos, LOBPCG, power iteration) and inside; densities and traces of functions; traces, diagonals, norms: with errors |
 //! | [`solve`] | conjugate gradients, MINRES-QLP, LSMR, trust regions, preconditioners |
@@ -85,7 +85,7 @@ mod tridiagonal;
 pub mod vector;
 mod verify;
 
-pub use dataset::{Dataset, DatasetOperator, Memory};
+pub use dataset::{Dataset, DatasetJacobian, DatasetOperator, Gathered, Memory, PassEnding};
 pub use dense::{
     DENSE_LIMIT, DenseOperator, DenseSymmetric, Eigen, dense, dense_observed, dense_up_to,
 };

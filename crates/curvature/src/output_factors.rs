@@ -37,6 +37,19 @@ pub enum Factors {
     Empirical,
 }
 
+impl Factors {
+    /// The same with signs of their own for a batch of several.
+    pub(crate) fn of_batch(self, index: usize) -> Self {
+        match self {
+            Self::MonteCarlo { samples, seed } => Self::MonteCarlo {
+                samples,
+                seed: seed.index(index as u64),
+            },
+            without_chance => without_chance,
+        }
+    }
+}
+
 /// Vectors u for each example n, with H_L,n = Σ_c u_nc u_ncᵀ exactly, in expectation, or in the sense of the empirical Fisher matrix.
 #[derive(Clone, Debug)]
 pub(crate) struct OutputFactors {

@@ -1,6 +1,6 @@
 //! Eigenvalue-corrected K-FAC.
 
-use super::factors::{Accumulation, KfacFactors, blend, blend_all};
+use super::factors::{Accumulation, KfacFactors, blend, blend_all, weight_of};
 use super::moments::second_moments;
 use super::operator::KroneckerOperator;
 use super::pass::LayerPass;
@@ -11,6 +11,7 @@ use crate::operator::{Definiteness, LinearOperator};
 use crate::operators::forward::forward_operator;
 use crate::output_factors::OutputFactors;
 use crate::point::Point;
+use faer::Mat;
 
 /// The eigenvalue-corrected Kronecker-factored approximation (EK-FAC) of the Gauss-Newton matrix.
 ///
@@ -69,7 +70,8 @@ impl EkFac {
         let factors = OutputFactors::of(point, &options.factors)?;
         let pass = LayerPass::new(point, factors.examples())?;
         let kfac = Kfac::new(KfacFactors::with(&pass, point, &factors, options)?);
-        Self::with(&pass, &kfac, &factors, options)
+        let values = eigenvalues(&pass, &kfac, &factors)?;
+        Self::of(&kfac, values, options, weight_of(point))
     }
 
     /// Eigenvalues at a point in the bases of other factors, such as of many batches, or of an earlier point.
@@ -82,31 +84,46 @@ impl EkFac {
         point: &Point,
         options: &KfacOptions,
     ) -> Result<Self, CurvatureError> {
-        let factors = OutputFactors::of(point, &options.factors)?;
-        let pass = LayerPass::new(point, factors.examples())?;
-        kfac.factors
-            .space
-            .check(&super::factors::space(&pass, point))?;
-        Self::with(&pass, kfac, &factors, options)
+        let values = Self::eigenvalues_at(kfac, point, options)?;
+        Self::of(kfac, values, options, weight_of(point))
     }
 
-    fn with(
-        pass: &LayerPass<'_>,
+    /// Eigenvalues of all blocks at a point, in the bases of other factors.
+    pub(crate) fn eigenvalues_at(
         kfac: &Kfac,
-        factors: &OutputFactors,
+        point: &Point,
         options: &KfacOptions,
+    ) -> Result<Vec<Mat<f64>>, CurvatureError> {
+        let factors = OutputFactors::of(point, &options.factors)?;
+        let pass = LayerPass::new(point, factors.examples())?;
+        let space = super::factors::space(&pass, point);
+        kfac.factors.space.check(&space)?;
+        eigenvalues(&pass, kfac, &factors)
+    }
+
+    /// The bases of `kfac` with eigenvalues of so many examples.
+    pub(crate) fn of(
+        kfac: &Kfac,
+        values: Vec<Mat<f64>>,
+        options: &KfacOptions,
+        examples: f64,
     ) -> Result<Self, CurvatureError> {
-        let mut spectrum = kfac.spectrum()?.clone();
-        spectrum.values = second_moments(pass, factors, Some(&spectrum.bases))?;
+        let spectrum = Spectrum {
+            values,
+            ..kfac.spectrum()?.clone()
+        };
         Ok(Self {
             operator: itself(&spectrum),
             spectrum,
             options: *options,
-            examples: factors.examples() as f64,
+            examples,
         })
     }
 
     /// Takes in the eigenvalues of another batch, or of a later point, in the same bases.
+    ///
+    /// Sampled factors draw with the seed of the options each time; over a dataset [`Dataset::ekfac`](crate::Dataset::ekfac) gives each
+    /// batch its own.
     ///
     /// # Errors
     ///
@@ -120,7 +137,7 @@ impl EkFac {
         let pass = LayerPass::new(point, factors.examples())?;
         let space = super::factors::space(&pass, point);
         self.spectrum.space.check(&space)?;
-        let examples = factors.examples() as f64;
+        let examples = weight_of(point);
         let (weights, _) = accumulation.weights(self.examples, examples)?;
         let new = second_moments(&pass, &factors, Some(&self.spectrum.bases))?;
         let others = super::factors::others(point, &factors, &space, self.options.others)?;
@@ -181,6 +198,14 @@ impl EkFac {
     pub fn frobenius_norm(&self) -> f64 {
         self.operator.frobenius_norm()
     }
+}
+
+fn eigenvalues(
+    pass: &LayerPass<'_>,
+    kfac: &Kfac,
+    factors: &OutputFactors,
+) -> Result<Vec<Mat<f64>>, CurvatureError> {
+    second_moments(pass, factors, Some(&kfac.spectrum()?.bases))
 }
 
 fn itself(spectrum: &Spectrum) -> KroneckerOperator {

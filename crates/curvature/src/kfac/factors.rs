@@ -8,6 +8,7 @@ use super::{KfacOptions, Others, WeightSharing};
 use crate::error::CurvatureError;
 use crate::gauss_newton_diagonal::diagonal_of;
 use crate::layout::ParameterLayout;
+use crate::objective::Reduction;
 use crate::output_factors::{Factors, OutputFactors};
 use crate::point::Point;
 use faer::Mat;
@@ -26,9 +27,19 @@ pub enum Accumulation {
     Decay(f64),
 }
 
+/// As the loss of all examples is made of the losses of batches.
+impl From<Reduction> for Accumulation {
+    fn from(reduction: Reduction) -> Self {
+        match reduction {
+            Reduction::Mean => Self::Mean,
+            Reduction::Sum => Self::Sum,
+        }
+    }
+}
+
 impl Accumulation {
     /// Weights of old and new, for factors of gradients and for factors of activations.
-    pub(super) fn weights(
+    pub(crate) fn weights(
         self,
         old: f64,
         new: f64,
@@ -147,7 +158,7 @@ impl KfacFactors {
             space,
             pairs,
             others,
-            examples: factors.examples() as f64,
+            examples: weight_of(point),
             passes,
         })
     }
@@ -155,7 +166,8 @@ impl KfacFactors {
     /// Takes in the factors of another batch, or of a later point.
     ///
     /// Factors of activations are averaged by examples (or by the decay); factors of gradients hold the reduction of the loss and are
-    /// averaged or summed as it is.
+    /// averaged or summed as it is. Sampled factors want a seed of their own for each batch; over a dataset
+    /// [`Dataset::kfac_factors`](crate::Dataset::kfac_factors) takes care of it.
     ///
     /// # Errors
     ///
@@ -209,8 +221,13 @@ impl KfacFactors {
     }
 }
 
+/// The examples that a batch counts as, in the mean over several.
+pub(super) fn weight_of(point: &Point) -> f64 {
+    point.examples().max(1) as f64
+}
+
 /// `old` times the first weight plus `new` times the second.
-pub(super) fn blend(old: &mut Mat<f64>, new: &Mat<f64>, [keep, take]: [f64; 2]) {
+pub(crate) fn blend(old: &mut Mat<f64>, new: &Mat<f64>, [keep, take]: [f64; 2]) {
     for (old, new) in old.col_iter_mut().zip(new.col_iter()) {
         (old.iter_mut().zip(new.iter())).for_each(|(old, new)| *old = keep * *old + take * new);
     }

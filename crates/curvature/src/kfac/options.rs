@@ -55,6 +55,30 @@ pub struct KfacOptions {
     pub others: Others,
 }
 
+impl Others {
+    /// The same with signs of its own for a batch of several.
+    fn of_batch(self, index: usize) -> Self {
+        match self {
+            Self::Diagonal { samples, seed } => Self::Diagonal {
+                samples,
+                seed: seed.index(index as u64),
+            },
+            without_chance => without_chance,
+        }
+    }
+}
+
+impl KfacOptions {
+    /// The same with signs of their own for a batch of several.
+    pub(crate) fn of_batch(&self, index: usize) -> Self {
+        Self {
+            factors: self.factors.of_batch(index),
+            others: self.others.of_batch(index),
+            sharing: self.sharing,
+        }
+    }
+}
+
 /// How a damping λ enters the inverse of A ⊗ B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
