@@ -15,12 +15,6 @@ const DEVICE_BLOCK: usize = 1 << 26;
 /// Elements of the vectors that are worked on at once: 8 MiB of f32.
 const IN_FLIGHT: usize = 1 << 21;
 
-/// Vectors that are worked on at once though they are longer, so that what gathers the products goes through its memory more seldom …
-const TOGETHER: usize = 8;
-
-/// … up to this many elements: 64 MiB of f32.
-const LONG: usize = 1 << 24;
-
 /// Work of all members ([`NativeCounts::work`](ravine_graph::NativeCounts)) that is done before a second thread is awake.
 const ALONE: usize = 1 << 22;
 
@@ -37,6 +31,8 @@ pub(crate) struct Blocks {
     settings: Settings,
     /// Elements that one member needs beside its inputs and outputs.
     elements: usize,
+    /// Elements of the inputs that differ, of one member.
+    width: usize,
     /// Rough work for one member; nothing is known of it on a device.
     work: usize,
     known: Mutex<Vec<(usize, Arc<Executable>)>>,
@@ -51,11 +47,18 @@ impl Blocks {
         };
         Self {
             graph: single.graph().clone(),
-            varying,
             target: single.target().clone(),
             settings,
             elements: elements.max(1),
+            width: varying
+                .iter()
+                .map(|&position| {
+                    let id = single.graph().inputs[position];
+                    single.graph().values[id].shape.num_elements()
+                })
+                .sum(),
             work,
+            varying,
             known: Mutex::new(Vec::new()),
         }
     }
@@ -63,17 +66,25 @@ impl Blocks {
     /// How many members to take at once: whole blocks for all threads, and many of them where members are small, so that threads
     /// seldom wait for each other.
     pub(crate) fn preferred(&self) -> usize {
+        if self.is_long() {
+            return self.size();
+        }
         let unit = self.threads() * self.size();
-        let inputs = self
-            .varying
-            .iter()
-            .map(|&position| self.graph.inputs[position]);
-        let width: usize = inputs
-            .map(|id| self.graph.values[id].shape.num_elements())
-            .sum();
-        let room = |elements: usize| elements / width.max(1);
-        let members = room(IN_FLIGHT).max(room(LONG).min(TOGETHER));
+        let members = IN_FLIGHT / self.width.max(1);
         (members / unit).max(1) * unit
+    }
+
+    /// Whether the vectors alone fill a core's cache: then one after the other goes through the memory, with all threads on each.
+    fn is_long(&self) -> bool {
+        self.width > NATIVE_BLOCK && self.settings.execution == Execution::Native
+    }
+
+    /// Blocks that go at the same time: one of long vectors, and of so little work that another thread would come too late.
+    fn at_once(&self, count: usize) -> usize {
+        match self.is_long() || count * self.work < ALONE {
+            true => 1,
+            false => self.threads(),
+        }
     }
 
     fn threads(&self) -> usize {
@@ -100,7 +111,7 @@ impl Blocks {
     ) -> Result<Vec<Array>, GraphError> {
         let ranges = self.ranges(count);
         // blocks side by side need no threads inside
-        let side_by_side = ranges.len() > 1 && self.threads() > 1;
+        let side_by_side = ranges.len() > 1 && self.at_once(count) > 1;
         let block = |range: &Range<usize>| {
             let executable = self.executable(range.len())?;
             let inputs = inputs(range.clone());
@@ -123,10 +134,7 @@ impl Blocks {
     }
 
     fn ranges(&self, count: usize) -> Vec<Range<usize>> {
-        let threads = match count * self.work < ALONE {
-            true => 1,
-            false => self.threads(),
-        };
+        let threads = self.at_once(count);
         let blocks = count.div_ceil(self.size());
         let blocks = (blocks.div_ceil(threads) * threads).min(count).max(1);
         (0..blocks)

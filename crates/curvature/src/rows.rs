@@ -8,6 +8,9 @@ use faer::Mat;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+/// Elements of an inner product that a thread takes.
+const PIECE: usize = 1 << 15;
+
 /// The rows of a block: f32 for an operator in f32 or less, f64 otherwise. What reduces them accumulates in f64.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
@@ -70,15 +73,16 @@ impl Rows {
         B: Copy + Into<f64> + Sync,
     {
         let width = self.dim.max(1);
-        match is_short(a.len()) {
-            true => {
-                let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
-                rows.map(|(a, b)| dot(a, b)).collect()
-            }
-            false => {
-                let rows = a.par_chunks_exact(width).zip(b.par_chunks_exact(width));
-                rows.map(|(a, b)| dot(a, b)).collect()
-            }
+        let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
+        let long = |a: &[A], b: &[B]| {
+            let pieces = a.par_chunks(PIECE).zip(b.par_chunks(PIECE));
+            // added in their order, so that the sum does not depend on the threads
+            let sums: Vec<f64> = pieces.map(|(a, b)| dot(a, b)).collect();
+            sums.iter().sum()
+        };
+        match is_short(width) {
+            true => rows.map(|(a, b)| dot(a, b)).collect(),
+            false => rows.map(|(a, b)| long(a, b)).collect(),
         }
     }
 

@@ -189,7 +189,10 @@ impl Array {
     /// # Panics
     ///
     /// Panics without parts.
-    pub fn stacked(parts: Vec<Self>) -> Self {
+    pub fn stacked(mut parts: Vec<Self>) -> Self {
+        if let (1, Some(part)) = (parts.len(), parts.pop_if(|_| true)) {
+            return part;
+        }
         let mut value = parts.first().expect("at least one part").value.clone();
         value.shape[0] = parts.iter().map(|part| part.value.shape[0]).sum();
         let (mut f32s, mut f64s, mut tensors) = (Vec::new(), Vec::new(), Vec::new());

@@ -86,6 +86,12 @@ pub struct ExactDiagonal {
     pub ending: SamplingEnding,
 }
 
+/// Probes of long vectors that are taken in together, since all sums go through the memory once for them …
+const TOGETHER: usize = 8;
+
+/// … if they have no more numbers than these: 64 MiB of f32.
+const GATHERED: usize = 1 << 24;
+
 /// The estimate of Bekas, Kokiopoulou and Saad of the diagonal: Σ v ∘ Av / Σ v ∘ v, entry by entry, over random vectors v.
 ///
 /// It is the slope of a regression of (Av)ᵢ on vᵢ through the origin, and its standard error is that of the slope. With signs it is
@@ -104,7 +110,8 @@ pub struct ExactDiagonal {
 ///
 /// # Cost
 ///
-/// One operator application per probe; memory of one block of probes and of three vectors in f64.
+/// One operator application per probe; memory of one block of probes (eight of long vectors) and their products, and of three vectors in
+/// f64.
 ///
 /// # Errors
 ///
@@ -136,13 +143,16 @@ pub fn diagonal_estimate_observed(
     let span = tracing::debug_span!("diagonal_estimate", dim = operator.dim());
     let _entered = span.enter();
     let mut moments = Moments::new(operator.dim());
-    let mut visit = |probes: &Rows, products: &Rows| {
-        moments.add_block(probes, products);
+    let mut visit = |blocks: &[(Rows, Rows)]| {
+        moments.add_blocks(blocks);
         finite("a product for the diagonal", moments.size())?;
         Ok(moments.relative_error())
     };
     let HutchinsonOptions { probe, stopping } = *options;
-    let ending = sample(operator, probe, stopping, seed, observer, &mut visit)?;
+    let gathered = (GATHERED / operator.dim().max(1)).clamp(1, TOGETHER);
+    let ending = sample(
+        operator, probe, stopping, seed, gathered, observer, &mut visit,
+    )?;
     let applications = moments.samples();
     Ok(moments.estimate(applications, ending))
 }

@@ -4,6 +4,7 @@ use crate::error::{CurvatureError, finite};
 use crate::estimate::Estimate;
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, unobserved};
+use crate::rows::Rows;
 use crate::seed::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -117,14 +118,14 @@ pub fn hutchinson_trace_observed(
     let span = tracing::debug_span!("hutchinson_trace", dim = operator.dim());
     let _entered = span.enter();
     let mut samples = Vec::new();
-    let mut visit = |probes: &crate::rows::Rows, products: &crate::rows::Rows| {
-        for sample in probes.dots(products) {
+    let mut visit = |blocks: &[(Rows, Rows)]| {
+        for sample in blocks.iter().flat_map(|(v, av)| v.dots(av)) {
             samples.push(finite("a sample vᵀAv of the trace", sample)?);
         }
         Ok(relative_error(&samples))
     };
     let HutchinsonOptions { probe, stopping } = *options;
-    let ending = sample(operator, probe, stopping, seed, observer, &mut visit)?;
+    let ending = sample(operator, probe, stopping, seed, 1, observer, &mut visit)?;
     let applications = samples.len();
     Ok(TraceEstimate::from_samples(samples, applications, ending))
 }

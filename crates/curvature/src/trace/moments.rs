@@ -47,27 +47,29 @@ impl Moments {
     /// One sample (x, y) of each entry.
     pub(super) fn add(&mut self, entries: impl Iterator<Item = (f64, f64)>) {
         let (x, y): (Vec<f64>, Vec<f64>) = entries.unzip();
-        self.add_rows(&x, &y);
+        self.add_rows(&[&x[..]], &[&y[..]]);
         self.samples += 1;
     }
 
-    /// A sample (x, y) of each entry for each row of a block.
-    pub(super) fn add_block(&mut self, x: &Rows, y: &Rows) {
-        match (&x.numbers, &y.numbers) {
-            (Numbers::F32(x), Numbers::F32(y)) => self.add_rows(x, y),
-            (Numbers::F32(x), Numbers::F64(y)) => self.add_rows(x, y),
-            (Numbers::F64(x), Numbers::F32(y)) => self.add_rows(x, y),
-            (Numbers::F64(x), Numbers::F64(y)) => self.add_rows(x, y),
+    /// A sample (x, y) of each entry for each row of some blocks.
+    pub(super) fn add_blocks(&mut self, blocks: &[(Rows, Rows)]) {
+        let x: Vec<&Numbers> = blocks.iter().map(|(x, _)| &x.numbers).collect();
+        let y: Vec<&Numbers> = blocks.iter().map(|(_, y)| &y.numbers).collect();
+        let dim = self.slopes.len();
+        match (f32s(&x, dim), f32s(&y, dim)) {
+            (Some(x), Some(y)) => self.add_rows(&x, &y),
+            (Some(x), None) => self.add_rows(&x, &f64s(&y, dim)),
+            (None, Some(y)) => self.add_rows(&f64s(&x, dim), &y),
+            (None, None) => self.add_rows(&f64s(&x, dim), &f64s(&y, dim)),
         }
-        self.samples += x.count;
+        self.samples += blocks.iter().map(|(x, _)| x.count).sum::<usize>();
     }
 
-    fn add_rows<X, Y>(&mut self, x: &[X], y: &[Y])
+    fn add_rows<X, Y>(&mut self, x: &[&[X]], y: &[&[Y]])
     where
         X: Copy + Into<f64> + Sync,
         Y: Copy + Into<f64> + Sync,
     {
-        let dim = self.slopes.len();
         let arch = Arch::new();
         let parts = self.slopes.par_chunks_mut(COLUMNS);
         let parts = parts.zip(self.weights.par_chunks_mut(COLUMNS));
@@ -76,7 +78,6 @@ impl Moments {
             arch.dispatch(Part {
                 x,
                 y,
-                dim,
                 first: part * COLUMNS,
                 slopes,
                 weights,
@@ -133,11 +134,33 @@ impl Moments {
     }
 }
 
-/// Some columns of all rows of a block. A closure would be compiled for the common vector instructions only.
+/// All rows, if they are in f32.
+fn f32s<'a>(blocks: &[&'a Numbers], dim: usize) -> Option<Vec<&'a [f32]>> {
+    let mut rows = Vec::new();
+    for block in blocks {
+        match block {
+            Numbers::F32(numbers) => rows.extend(numbers.chunks_exact(dim)),
+            Numbers::F64(_) => return None,
+        }
+    }
+    Some(rows)
+}
+
+/// All rows of blocks in f64; an operator has one precision.
+fn f64s<'a>(blocks: &[&'a Numbers], dim: usize) -> Vec<&'a [f64]> {
+    let mut rows = Vec::new();
+    for block in blocks {
+        if let Numbers::F64(numbers) = block {
+            rows.extend(numbers.chunks_exact(dim));
+        }
+    }
+    rows
+}
+
+/// Some columns of all rows. A closure would be compiled for the common vector instructions only.
 struct Part<'a, X, Y> {
-    x: &'a [X],
-    y: &'a [Y],
-    dim: usize,
+    x: &'a [&'a [X]],
+    y: &'a [&'a [Y]],
     first: usize,
     slopes: &'a mut [f64],
     weights: &'a mut [f64],
@@ -149,7 +172,7 @@ impl<X: Copy + Into<f64>, Y: Copy + Into<f64>> WithSimd for Part<'_, X, Y> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) -> Totals {
-        let rows = self.x.len() / self.dim;
+        let rows = self.x.len();
         let mut row = 0;
         while row + 4 <= rows {
             self.add::<4>(row);
@@ -171,9 +194,8 @@ impl<X: Copy + Into<f64>, Y: Copy + Into<f64>> Part<'_, X, Y> {
     #[inline(always)]
     fn add<const R: usize>(&mut self, row: usize) {
         let count = self.slopes.len();
-        let start = |of: usize| (row + of) * self.dim + self.first;
-        let xs: [&[X]; R] = std::array::from_fn(|of| &self.x[start(of)..][..count]);
-        let ys: [&[Y]; R] = std::array::from_fn(|of| &self.y[start(of)..][..count]);
+        let xs: [&[X]; R] = std::array::from_fn(|of| &self.x[row + of][self.first..][..count]);
+        let ys: [&[Y]; R] = std::array::from_fn(|of| &self.y[row + of][self.first..][..count]);
         let slopes = &mut self.slopes[..count];
         let weights = &mut self.weights[..count];
         let residuals = &mut self.residuals[..count];
@@ -245,18 +267,15 @@ mod tests {
         let mut moments = Moments::new(dim);
         for rows in [0..1, 1..4, 4..6, 6..11] {
             let range = rows.start * dim..rows.end * dim;
-            moments.add_block(
-                &Rows {
-                    numbers: Numbers::F32(x[range.clone()].to_vec()),
-                    count: rows.len(),
-                    dim,
-                },
-                &Rows {
-                    numbers: Numbers::F64(y[range].to_vec()),
-                    count: rows.len(),
-                    dim,
-                },
-            );
+            let block = |numbers| Rows {
+                numbers,
+                count: rows.len(),
+                dim,
+            };
+            moments.add_blocks(&[(
+                block(Numbers::F32(x[range.clone()].to_vec())),
+                block(Numbers::F64(y[range].to_vec())),
+            )]);
         }
         let (mut sizes, mut squares, mut errors) = (0.0, 0.0, 0.0);
         for i in 0..dim {

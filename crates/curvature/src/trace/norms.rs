@@ -76,15 +76,15 @@ fn squared_frobenius_norm(
     let span = tracing::debug_span!("frobenius_norm", dim = operator.dim());
     let _entered = span.enter();
     let mut samples = Vec::new();
-    let mut visit = |_: &Rows, products: &Rows| {
-        for sample in products.dots(products) {
+    let mut visit = |blocks: &[(Rows, Rows)]| {
+        for sample in blocks.iter().flat_map(|(_, av)| av.dots(av)) {
             samples.push(finite("a sample ‖Av‖² of the Frobenius norm", sample)?);
         }
         // of the norm itself: half that of its square
         Ok(relative_error(&samples).map(|error| 0.5 * error))
     };
     let HutchinsonOptions { probe, stopping } = *options;
-    sample(operator, probe, stopping, seed, observer, &mut visit)?;
+    sample(operator, probe, stopping, seed, 1, observer, &mut visit)?;
     Ok(match samples.len() {
         0 => Estimate::exact(0.0, 0),
         count => Estimate::from_samples(&samples, count),

@@ -53,15 +53,28 @@ impl Probes {
 
     /// Vectors `first` to `first + count`, directly in the dtype of the operator.
     pub(crate) fn block(&self, first: usize, count: usize) -> Rows {
+        self.block_in(None, first, count)
+    }
+
+    /// As [`Probes::block`], in the memory of an earlier block.
+    pub(crate) fn block_in(&self, memory: Option<Numbers>, first: usize, count: usize) -> Rows {
         let numbers = match self.single {
             true => {
-                let mut numbers = vec![0.0; count * self.dim];
-                self.rows(first, &mut numbers, |row, rng| self.fill_f32(row, rng));
+                let mut numbers = match memory {
+                    Some(Numbers::F32(numbers)) => numbers,
+                    _ => Vec::new(),
+                };
+                numbers.resize(count * self.dim, 0.0);
+                self.rows(first, &mut numbers, sign_f32, normal_f32);
                 Numbers::F32(numbers)
             }
             false => {
-                let mut numbers = vec![0.0; count * self.dim];
-                self.rows(first, &mut numbers, |row, rng| self.fill_f64(row, rng));
+                let mut numbers = match memory {
+                    Some(Numbers::F64(numbers)) => numbers,
+                    _ => Vec::new(),
+                };
+                numbers.resize(count * self.dim, 0.0);
+                self.rows(first, &mut numbers, sign_f64, normal_f64);
                 Numbers::F64(numbers)
             }
         };
@@ -72,56 +85,68 @@ impl Probes {
         }
     }
 
-    fn rows<T: Send>(
+    fn rows<T: Copy + Send + Into<f64>>(
         &self,
         first: usize,
         numbers: &mut [T],
-        fill: impl Fn(&mut [T], &mut ChaCha8Rng) + Sync,
+        sign: impl Fn(u64) -> T + Sync,
+        normal: impl Fn(f64) -> T + Sync,
     ) {
         let rng = |row: usize| self.seed.index((first + row) as u64).rng();
+        let signs_from = |row: usize, piece: usize, entries: &mut [T]| {
+            let mut rng = rng(row);
+            // two words of the generator for 64 signs
+            rng.set_word_pos((piece * PIECE / 32) as u128);
+            signs(entries, &mut rng, &sign);
+        };
+        let fill = |row: usize, entries: &mut [T]| match self.probe {
+            Probe::Rademacher if entries.len() > PIECE => entries
+                .par_chunks_mut(PIECE)
+                .enumerate()
+                .for_each(|(piece, entries)| signs_from(row, piece, entries)),
+            Probe::Rademacher => signs_from(row, 0, entries),
+            Probe::Gaussian => normals(entries, &mut rng(row), &normal),
+            Probe::Sphere => {
+                normals(entries, &mut rng(row), &normal);
+                let scale = (entries.len() as f64 / dot(entries, entries)).sqrt();
+                entries
+                    .iter_mut()
+                    .for_each(|x| *x = normal((*x).into() * scale));
+            }
+        };
         let large = numbers.len() >= PARALLEL;
         let width = self.dim.max(1);
         match large {
             true => numbers
                 .par_chunks_exact_mut(width)
                 .enumerate()
-                .for_each(|(row, entries)| fill(entries, &mut rng(row))),
+                .for_each(|(row, entries)| fill(row, entries)),
             false => numbers
                 .chunks_exact_mut(width)
                 .enumerate()
-                .for_each(|(row, entries)| fill(entries, &mut rng(row))),
+                .for_each(|(row, entries)| fill(row, entries)),
         }
     }
+}
 
-    fn fill_f32(&self, row: &mut [f32], rng: &mut ChaCha8Rng) {
-        match self.probe {
-            // the sign bit of 1.0
-            Probe::Rademacher => signs(row, rng, |bit| {
-                f32::from_bits(0x3f80_0000 | (bit as u32) << 31)
-            }),
-            Probe::Gaussian => row.iter_mut().for_each(|x| *x = StandardNormal.sample(rng)),
-            Probe::Sphere => {
-                row.iter_mut().for_each(|x| *x = StandardNormal.sample(rng));
-                let scale = (row.len() as f64 / dot(row, row)).sqrt();
-                row.iter_mut()
-                    .for_each(|x| *x = (f64::from(*x) * scale) as f32);
-            }
-        }
-    }
+/// Signs that are drawn by one thread, a multiple of 64.
+const PIECE: usize = 1 << 15;
 
-    fn fill_f64(&self, row: &mut [f64], rng: &mut ChaCha8Rng) {
-        match self.probe {
-            Probe::Rademacher => signs(row, rng, |bit| {
-                f64::from_bits(0x3ff0_0000_0000_0000 | bit << 63)
-            }),
-            Probe::Gaussian => row.iter_mut().for_each(|x| *x = StandardNormal.sample(rng)),
-            Probe::Sphere => {
-                row.iter_mut().for_each(|x| *x = StandardNormal.sample(rng));
-                let scale = (row.len() as f64 / dot(row, row)).sqrt();
-                row.iter_mut().for_each(|x| *x *= scale);
-            }
-        }
-    }
+/// 1.0 with this bit as its sign.
+fn sign_f32(bit: u64) -> f32 {
+    f32::from_bits(0x3f80_0000 | (bit as u32) << 31)
+}
+
+fn sign_f64(bit: u64) -> f64 {
+    f64::from_bits(0x3ff0_0000_0000_0000 | bit << 63)
+}
+
+fn normal_f32(x: f64) -> f32 {
+    x as f32
+}
+
+fn normal_f64(x: f64) -> f64 {
+    x
 }
 
 /// A sign for each bit of the generator.
@@ -131,6 +156,12 @@ fn signs<T>(row: &mut [T], rng: &mut ChaCha8Rng, sign: impl Fn(u64) -> T) {
         for (index, entry) in entries.iter_mut().enumerate() {
             *entry = sign(bits >> index & 1);
         }
+    }
+}
+
+fn normals<T>(row: &mut [T], rng: &mut ChaCha8Rng, narrow: impl Fn(f64) -> T) {
+    for entry in row {
+        *entry = narrow(StandardNormal.sample(rng));
     }
 }
 
@@ -159,6 +190,18 @@ mod tests {
                 assert_eq!(whole, part);
             }
         }
+    }
+
+    #[test]
+    fn long_signs_in_pieces_are_those_of_one_generator() {
+        let dim = 3 * PIECE + 77;
+        let probes = probes(Probe::Rademacher, true, dim);
+        let mut row = Vec::new();
+        let memory = Some(Numbers::F32(vec![3.0; 2 * dim]));
+        probes.block_in(memory, 4, 1).read_row(0, &mut row);
+        let mut expected = vec![0.0; dim];
+        signs(&mut expected, &mut probes.seed.index(4).rng(), sign_f64);
+        assert_eq!(row, expected);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::probe::{Probe, Probes};
+use crate::eigen::basis::Numbers;
 use crate::error::{CurvatureError, argument};
 use crate::operator::LinearOperator;
 use crate::progress::{Observer, Progress};
@@ -99,10 +100,10 @@ impl StoppingRule {
     }
 }
 
-/// Takes probes and their products.
-type Visit<'a> = dyn FnMut(&Rows, &Rows) -> Result<Option<f64>, CurvatureError> + 'a;
+/// Takes blocks of probes, each with its products.
+type Visit<'a> = dyn FnMut(&[(Rows, Rows)]) -> Result<Option<f64>, CurvatureError> + 'a;
 
-/// Draws probes v, multiplies them in blocks and hands probes and products on; only one block is held at a time.
+/// Draws probes v, multiplies them in blocks and hands probes and products on, blocks of at least `gathered` probes together.
 ///
 /// `visit` returns the relative standard error so far, where there is one.
 pub(super) fn sample(
@@ -110,6 +111,7 @@ pub(super) fn sample(
     probe: Probe,
     stopping: StoppingRule,
     seed: Seed,
+    gathered: usize,
     observer: &mut Observer<'_>,
     visit: &mut Visit<'_>,
 ) -> Result<SamplingEnding, CurvatureError> {
@@ -121,16 +123,24 @@ pub(super) fn sample(
     let (device, dtype) = (operator.device(), operator.dtype());
     let block_size = operator.block_size().max(1);
     let (mut done, mut relative) = (0, None);
+    let mut blocks: Vec<(Rows, Rows)> = Vec::new();
+    let mut spare: Vec<Numbers> = Vec::new();
     loop {
-        let wanted = match stopping.next(done, relative) {
-            Ok(wanted) => wanted.min(block_size),
+        let mut wanted = match stopping.next(done, relative) {
+            Ok(wanted) => wanted.min(block_size.max(gathered)),
             Err(ending) => return Ok(ending),
         };
-        let block = probes.block(done, wanted).into_tensor(&device, dtype);
-        let products = Rows::from_tensor(operator.apply_block(&block)?);
-        // the same memory again, where the device is this one
-        relative = visit(&Rows::from_tensor(block), &products)?;
-        done += wanted;
+        while wanted > 0 {
+            let count = wanted.min(block_size);
+            let block = probes.block_in(spare.pop(), done, count);
+            let block = block.into_tensor(&device, dtype);
+            let products = Rows::from_tensor(operator.apply_block(&block)?);
+            // the same memory again, where the device is this machine's
+            blocks.push((Rows::from_tensor(block), products));
+            (done, wanted) = (done + count, wanted - count);
+        }
+        relative = visit(&blocks)?;
+        spare.extend(blocks.drain(..).map(|(block, _)| block.numbers));
         let progress = Progress {
             applications: done,
             most: Some(stopping.most()),

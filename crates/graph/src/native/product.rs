@@ -244,7 +244,7 @@ impl Term {
         let factor = T::of(self.factor);
         let write = |place: &mut T, product: T| match accumulate {
             Accum::Replace => *place = factor * product,
-            Accum::Add => *place = *place + factor * product,
+            Accum::Add => *place += factor * product,
         };
         for (vector, products) in products.chunks_exact(matrix.results()).enumerate() {
             let places = match is_wide {
