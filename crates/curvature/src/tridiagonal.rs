@@ -200,11 +200,9 @@ fn implicit_step<const R: usize>(
         p = sine * t;
         d[i + 1] = g + p;
         g = cosine * t - b;
-        for row in 0..R {
-            let (upper, lower) = (z[i][row], z[i + 1][row]);
-            z[i + 1][row] = sine * upper + cosine * lower;
-            z[i][row] = cosine * upper - sine * lower;
-        }
+        let (uppers, lowers) = (z[i], z[i + 1]);
+        z[i] = std::array::from_fn(|row| cosine * uppers[row] - sine * lowers[row]);
+        z[i + 1] = std::array::from_fn(|row| sine * uppers[row] + cosine * lowers[row]);
     }
     d[l] -= p;
     e[l] = g;
