@@ -190,8 +190,8 @@ impl Array {
     ///
     /// Panics without parts.
     pub fn stacked(mut parts: Vec<Self>) -> Self {
-        if let (1, Some(part)) = (parts.len(), parts.pop_if(|_| true)) {
-            return part;
+        if parts.len() == 1 {
+            return parts.remove(0);
         }
         let mut value = parts.first().expect("at least one part").value.clone();
         value.shape[0] = parts.iter().map(|part| part.value.shape[0]).sum();
