@@ -349,6 +349,7 @@ mod tests {
     use crate::operator::LinearOperator;
     use crate::seed::Seed;
     use crate::test_operators::{operator, with_spectrum};
+    use crate::tridiagonal::Row;
 
     fn run(orthogonality: Orthogonality, steps: usize, dtype: DType) -> (Krylov, Vec<f64>) {
         let values: Vec<f64> = (0..200)
@@ -463,6 +464,14 @@ mod tests {
         let difference = &v.gram(&Basis::read(products, DType::F64)) - krylov.projected(0);
         assert!(difference.norm_max() < 1e-13, "{}", difference.norm_max());
         assert!(worst_overlap(&krylov) < 1e-14);
+        // the tridiagonal form has its eigenvalues, and the last entries of its eigenvectors
+        let full = crate::DenseSymmetric::from_matrix(krylov.projected(0));
+        let full = full.eigen().unwrap();
+        let short = krylov.tridiagonal(0).eigen([Row::Last]).unwrap();
+        for (index, (value, last)) in short.values.iter().zip(&short.rows[0]).enumerate() {
+            assert!((value - full.values()[index]).abs() < 1e-14);
+            assert!((last.abs() - full.vectors()[(24, index)].abs()).abs() < 1e-12);
+        }
     }
 
     #[test]
