@@ -116,9 +116,10 @@ impl Krylov {
         &self.basis
     }
 
-    /// Gives the vectors away.
+    /// Gives the vectors away, with no room for more.
     pub(crate) fn into_basis(mut self) -> Basis {
         self.drop_next();
+        self.basis.shrink();
         self.basis
     }
 
