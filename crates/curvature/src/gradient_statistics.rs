@@ -198,6 +198,7 @@ impl GradientStatistics {
             samples: self.examples(),
             applications: 0,
             quadrature_error: 0.0,
+            freedom: None,
         }
     }
 
