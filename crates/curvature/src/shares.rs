@@ -154,7 +154,8 @@ pub struct TraceShares {
 
 /// The trace of A by groups of parameters, by Hutchinson's estimator with one set of probes for all groups.
 ///
-/// tr Aᵢᵢ = E[zᵢᵀ (Az)ᵢ] for random signs z. The estimates of the groups sum to that of the whole.
+/// tr Aᵢᵢ = E[zᵢᵀ (Az)ᵢ] for random signs z. The estimates of the groups sum to that of the whole. Where one eigenvalue
+/// dominates, the intervals of few probes are short, as that of [`hutchinson_trace`](crate::trace::hutchinson_trace).
 ///
 /// # Cost
 ///
@@ -229,3 +230,6 @@ fn by_group(groups: &[(String, Vec<Range<usize>>)], a: &[f64], b: &[f64]) -> Vec
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
