@@ -14,6 +14,8 @@
 pub(crate) mod basis;
 mod block;
 mod file;
+#[cfg(test)]
+mod hard_spectra_tests;
 mod interior;
 pub(crate) mod kernels;
 pub(crate) mod krylov;

@@ -26,6 +26,10 @@ pub struct Estimate {
     /// [`SpectralMeasure`](crate::SpectralMeasure); 0 elsewhere.
     #[serde(default)]
     pub quadrature_error: f64,
+    /// Degrees of freedom of the standard error where they are not `samples` − 1: more where the distribution of the samples is known,
+    /// as it is for a [`SpectralMeasure`](crate::SpectralMeasure).
+    #[serde(default)]
+    pub freedom: Option<f64>,
 }
 
 impl Estimate {
@@ -44,6 +48,7 @@ impl Estimate {
             samples: samples.len(),
             applications,
             quadrature_error: 0.0,
+            freedom: None,
         }
     }
 
@@ -55,17 +60,24 @@ impl Estimate {
             samples: 0,
             applications,
             quadrature_error: 0.0,
+            freedom: None,
         }
     }
 
-    /// The interval that covers the truth with this probability: Student's for the samples with `samples` − 1 degrees of freedom, and the
-    /// whole error of the quadrature on either side.
+    /// The degrees of freedom of the standard error: `samples` − 1, at least 1, where nothing else is known.
+    pub(crate) fn freedom(&self) -> f64 {
+        let of_samples = self.samples.saturating_sub(1).max(1) as f64;
+        self.freedom.unwrap_or(of_samples)
+    }
+
+    /// The interval that covers the truth with this probability: Student's with the degrees of freedom of the standard error (`samples` − 1
+    /// where nothing else is known), and the whole error of the quadrature on either side.
     ///
     /// Infinite for a single sample.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
         let sampling = match self.standard_error {
             0.0 => 0.0,
-            error if error.is_finite() => student_quantile(confidence, self.samples) * error,
+            error if error.is_finite() => quantile(confidence, self.freedom()) * error,
             _ => f64::INFINITY,
         };
         let half = sampling + self.quadrature_error;
@@ -78,7 +90,11 @@ impl Estimate {
 
 /// How many standard errors the two-sided interval of a mean of this many samples reaches.
 pub(crate) fn student_quantile(confidence: f64, samples: usize) -> f64 {
-    let freedom = samples.saturating_sub(1).max(1) as f64;
+    quantile(confidence, samples.saturating_sub(1).max(1) as f64)
+}
+
+/// How many standard errors with these degrees of freedom the two-sided interval reaches.
+pub(crate) fn quantile(confidence: f64, freedom: f64) -> f64 {
     let student =
         StudentsT::new(0.0, 1.0, freedom).expect("a positive number of degrees of freedom");
     student.inverse_cdf(0.5 + 0.5 * confidence)
@@ -93,6 +109,9 @@ mod tests {
         // tables: t(0.975, 9) = 2.262, t(0.975, 1) = 12.706
         assert!((student_quantile(0.95, 10) - 2.262157).abs() < 1e-5);
         assert!((student_quantile(0.95, 2) - 12.7062).abs() < 1e-3);
+        // between and beyond the tables: 1.959964 (1 + (1.959964² + 1)/(4 ν))
+        assert!((quantile(0.95, 1e4) - 1.960201).abs() < 1e-5);
+        assert!(quantile(0.95, 9.5) < quantile(0.95, 9.0));
     }
 
     #[test]

@@ -134,6 +134,8 @@ impl Point {
     /// An unbiased estimate of the diagonal of the Gauss-Newton matrix: the mean of (Jᵀ S ξ)∘² over random signs ξ.
     ///
     /// The standard error of an entry is at most √(2/samples) of it, so that 200 samples give each entry to a tenth.
+    /// Samples of an entry are as skewed as χ² with one degree of freedom: Student's interval of 95 % from ten of them holds the entry in
+    /// 87 of 100 cases, from thirty in 91.
     ///
     /// # Shapes
     ///
@@ -270,3 +272,6 @@ fn for_each_product(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -240,6 +240,7 @@ impl GradientStatistics {
             samples: self.examples(),
             applications: 0,
             quadrature_error: 0.0,
+            freedom: None,
         }
     }
 

@@ -79,6 +79,8 @@ pub mod solve;
 pub mod spectrum;
 pub mod symmetry;
 #[cfg(test)]
+mod test_coverage;
+#[cfg(test)]
 mod test_operators;
 pub mod trace;
 mod tridiagonal;

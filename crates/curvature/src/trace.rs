@@ -7,6 +7,8 @@
 //! | [`diagonal_estimate`], [`xdiag`], [`exact_diagonal`] | one per probe, a fixed number, n | |
 //! | [`frobenius_norm`], [`stable_rank`], [`intrinsic_dimension`] | one per probe | |
 
+#[cfg(test)]
+mod coverage_tests;
 mod diagonal;
 mod hutch_plus_plus;
 mod hutchinson;

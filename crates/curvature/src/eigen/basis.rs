@@ -199,6 +199,11 @@ impl Basis {
         each!(&mut self.numbers, x => x.truncate(length));
     }
 
+    /// Gives the room behind the vectors back.
+    pub(crate) fn shrink(&mut self) {
+        each!(&mut self.numbers, x => x.shrink_to_fit());
+    }
+
     /// Forgets the vectors in front of `first`.
     pub(crate) fn drop_front(&mut self, first: usize) {
         let length = first * self.dim;

@@ -12,7 +12,8 @@ use faer::{Mat, MatRef};
 pub(crate) enum Orthogonality {
     /// The two vectors before it, by which alone it is computed; only those are kept. Copies of converged Ritz values turn up.
     Local,
-    /// All vectors before it, in the steps for which Simon's recurrence foretells a loss of orthogonality beyond √u.
+    /// All vectors before it, in the steps for which Simon's recurrence foretells a loss of orthogonality beyond √u; in every step beside
+    /// vectors of earlier spaces.
     Partial,
     /// All vectors before it.
     Full,
@@ -52,6 +53,8 @@ pub(crate) struct Krylov {
     coupling: Option<Vec<f64>>,
     orthogonality: Orthogonality,
     foretold: Foretold,
+    /// Whether there are vectors of earlier spaces: eigenvectors to a tolerance only, whose residuals the recurrence knows nothing of.
+    joined: bool,
     /// β below this times the scale of T is rounding.
     negligible: f64,
     scale: f64,
@@ -80,6 +83,7 @@ impl Krylov {
             coupling: None,
             orthogonality,
             foretold: Foretold::new(unit),
+            joined: false,
             negligible: negligible.max(32.0 * unit),
             scale: 0.0,
         }
@@ -104,6 +108,7 @@ impl Krylov {
         self.basis.push(&direction);
         self.coupling = Some(vec![0.0; self.size()]);
         self.foretold.entered(self.size());
+        self.joined = self.size() > 0;
         true
     }
 
@@ -117,9 +122,10 @@ impl Krylov {
         &self.basis
     }
 
-    /// Gives the vectors away.
+    /// Gives the vectors away, with no room for more.
     pub(crate) fn into_basis(mut self) -> Basis {
         self.drop_next();
+        self.basis.shrink();
         self.basis
     }
 
@@ -189,7 +195,9 @@ impl Krylov {
         let restarted = coupling.len() > 1 && coupling[..size - 1].iter().any(|b| *b != 0.0);
         let everything = match self.orthogonality {
             Orthogonality::Full => true,
-            Orthogonality::Partial => restarted || size == 0 || self.foretold.forced(),
+            Orthogonality::Partial => {
+                restarted || size == 0 || self.joined || self.foretold.forced()
+            }
             Orthogonality::Local => false,
         };
         let first = match everything {

@@ -21,6 +21,7 @@ pub enum Reorthogonalisation {
     Full,
     /// Only when Simon's recurrence foretells an overlap above √u (u the unit of rounding): Ritz values as good as with `Full`, vectors
     /// orthogonal to √u, so that residuals may stop falling at √u max |λ|. It saves arithmetic, never products: worth it where the basis costs as much as the products.
+    /// Beside the pairs that [`Multiplicity::Searched`] sets aside it is `Full`: they are eigenvectors to the tolerance only.
     Selective,
 }
 

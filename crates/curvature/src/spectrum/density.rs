@@ -1,7 +1,9 @@
 use super::slq::{ProbeMeasure, SpectralMeasure};
+use super::sphere::mean_on_sphere;
 use crate::error::CurvatureError;
-use crate::estimate::{Estimate, student_quantile};
+use crate::estimate::{Estimate, quantile, student_quantile};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// The axis that a density is drawn over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,32 +60,32 @@ pub struct Curve {
     pub standard_errors: Vec<f64>,
     /// Number of independent random vectors.
     pub samples: usize,
+    /// Degrees of freedom of the standard errors; none stand for `samples` − 1.
+    #[serde(default)]
+    pub freedoms: Vec<f64>,
 }
 
 impl Curve {
-    pub(super) fn from_probes(eigenvalues: Vec<f64>, probes: &[Vec<f64>]) -> Self {
-        let (mut values, mut standard_errors) = (Vec::new(), Vec::new());
-        for place in 0..eigenvalues.len() {
-            let samples: Vec<f64> = probes.iter().map(|probe| probe[place]).collect();
-            let estimate = Estimate::from_samples(&samples, 0);
-            values.push(estimate.value);
-            standard_errors.push(estimate.standard_error);
-        }
+    pub(super) fn from_estimates(eigenvalues: Vec<f64>, estimates: &[Estimate]) -> Self {
         Self {
             eigenvalues,
-            values,
-            standard_errors,
-            samples: probes.len(),
+            values: estimates.iter().map(|point| point.value).collect(),
+            standard_errors: estimates.iter().map(|point| point.standard_error).collect(),
+            samples: estimates.first().map_or(0, |point| point.samples),
+            freedoms: estimates.iter().map(Estimate::freedom).collect(),
         }
     }
 
     /// The pointwise confidence band, by Student's distribution.
     pub fn band(&self, confidence: f64) -> Vec<(f64, f64)> {
-        let reach = student_quantile(confidence, self.samples);
+        let of_samples = student_quantile(confidence, self.samples);
         let points = self.values.iter().zip(&self.standard_errors);
-        points
-            .map(|(value, error)| (value - reach * error, value + reach * error))
-            .collect()
+        let band = |(place, (value, error)): (usize, (&f64, &f64))| {
+            let freedom = self.freedoms.get(place);
+            let reach = freedom.map_or(of_samples, |freedom| quantile(confidence, *freedom));
+            (value - reach * error, value + reach * error)
+        };
+        points.enumerate().map(band).collect()
     }
 }
 
@@ -114,21 +116,27 @@ impl SpectralMeasure {
         );
         let grid = grid(low - 4.0 * width, high + 4.0 * width, points)?;
         let peak = 1.0 / (width * (2.0 * std::f64::consts::PI).sqrt());
-        let smooth = |probe: &ProbeMeasure| -> Vec<f64> {
-            let nodes: Vec<f64> = probe.nodes.iter().map(|t| scale.forward(*t)).collect();
-            let at = |u: &f64| {
-                let terms = nodes.iter().zip(&probe.weights);
-                let terms = terms.map(|(t, w)| w * (-0.5 * ((u - t) / width).powi(2)).exp());
-                peak * terms.sum::<f64>()
-            };
-            grid.iter().map(at).collect()
+        let nodes = |probe: &ProbeMeasure| -> Vec<(f64, f64)> {
+            let nodes = probe.nodes.iter().map(|t| scale.forward(*t));
+            nodes.zip(probe.weights.iter().copied()).collect()
         };
-        let probes: Vec<Vec<f64>> = self.probes.iter().map(smooth).collect();
+        let rules: Vec<Vec<(f64, f64)>> = self.probes.iter().map(nodes).collect();
+        let at = |u: &f64| {
+            let kernel = move |t: f64| peak * (-0.5 * ((u - t) / width).powi(2)).exp();
+            let vectors = rules
+                .iter()
+                .map(|rule| rule.iter().map(move |(t, w)| (*w, kernel(*t))));
+            mean_on_sphere(self.dim, vectors, self.applications)
+        };
+        let estimates: Vec<Estimate> = grid.iter().map(at).collect();
         let eigenvalues = grid.iter().map(|u| scale.backward(*u)).collect();
-        Ok(Curve::from_probes(eigenvalues, &probes))
+        Ok(Curve::from_estimates(eigenvalues, &estimates))
     }
 
     /// The share of eigenvalues in each of `bins` equal intervals of the axis, as (from, to, mass).
+    ///
+    /// The outermost bins count what lies beyond the outermost nodes as well. The error of the quadrature is a bound: see
+    /// [`inertia`](Self::inertia).
     ///
     /// # Errors
     ///
@@ -148,12 +156,19 @@ impl SpectralMeasure {
             let place = (scale.forward(t) - low) / (high - low).max(f64::MIN_POSITIVE);
             ((place * bins as f64) as usize).min(bins - 1)
         };
-        let masses = (0..bins).map(|bin| self.mean_of(|t| f64::from(bin_of(t) == bin)));
         let edges = edges.iter().map(|u| scale.backward(*u)).collect::<Vec<_>>();
-        Ok(edges
-            .windows(2)
+        let mass = |bin: usize| {
+            let cuts = &edges[bin.max(1)..(bin + 2).min(bins)];
+            Estimate {
+                quadrature_error: self.count_error(cuts),
+                ..self.mean_of(|t| f64::from(bin_of(t) == bin))
+            }
+        };
+        let masses = (0..bins).map(mass);
+        let bounds = edges.windows(2).map(|edge| (edge[0], edge[1]));
+        Ok(bounds
             .zip(masses)
-            .map(|(edge, mass)| (edge[0], edge[1], mass))
+            .map(|((from, to), mass)| (from, to, mass))
             .collect())
     }
 
@@ -175,36 +190,32 @@ impl SpectralMeasure {
             .iter()
             .map(|u| scale.backward(*u))
             .collect();
-        let probes: Vec<Vec<f64>> = self
-            .probes
-            .iter()
-            .map(|probe| eigenvalues.iter().map(|t| cumulated(probe, *t)).collect())
-            .collect();
-        Ok(Curve::from_probes(eigenvalues, &probes))
+        let at = |t: &f64| {
+            let vectors = self.probes.iter().map(|probe| cumulated(probe, *t));
+            mean_on_sphere(self.dim, vectors, self.applications)
+        };
+        let estimates: Vec<Estimate> = eigenvalues.iter().map(at).collect();
+        Ok(Curve::from_estimates(eigenvalues, &estimates))
     }
 }
 
-/// The distribution function, linear between the middles of the steps at the nodes.
-fn cumulated(probe: &ProbeMeasure, t: f64) -> f64 {
-    let (mut before, mut last) = (0.0, None);
-    for (node, weight) in probe.nodes.iter().zip(&probe.weights) {
-        let middle = before + 0.5 * weight;
-        if *node >= t {
-            return match last {
-                None => {
-                    if *node == t {
-                        middle
-                    } else {
-                        0.0
-                    }
-                }
-                Some((left, below)) => below + (middle - below) * (t - left) / (node - left),
-            };
-        }
-        before += weight;
-        last = Some((*node, middle));
-    }
-    1.0
+/// The terms of the distribution function, linear between the middles of the steps at the nodes: each weight and the part of it that counts.
+fn cumulated(probe: &ProbeMeasure, t: f64) -> impl Iterator<Item = (f64, f64)> + '_ {
+    let nodes = &probe.nodes;
+    let next = nodes.partition_point(|node| *node < t);
+    let between = match next {
+        0 => f64::from(u8::from(nodes.first() == Some(&t))),
+        _ if next == nodes.len() => 1.0,
+        _ => (t - nodes[next - 1]) / (nodes[next] - nodes[next - 1]),
+    };
+    let part = move |node: usize| match (node + 1).cmp(&next) {
+        Ordering::Less => 1.0,
+        Ordering::Equal => 0.5 + 0.5 * between,
+        Ordering::Greater if node == next => 0.5 * between,
+        Ordering::Greater => 0.0,
+    };
+    let weights = probe.weights.iter().enumerate();
+    weights.map(move |(node, weight)| (*weight, part(node)))
 }
 
 pub(super) fn grid(low: f64, high: f64, points: usize) -> Result<Vec<f64>, CurvatureError> {

@@ -1,4 +1,5 @@
 use super::slq::SpectralMeasure;
+use super::sphere::mean_on_sphere;
 use crate::error::CurvatureError;
 use crate::estimate::Estimate;
 use crate::operator::Definiteness;
@@ -19,6 +20,9 @@ pub struct InertiaEstimate {
 ///
 /// Two errors stand beside each value: `standard_error` is that of the random vectors, and falls with their number;
 /// `quadrature_error` is that of the Lanczos steps, and falls with theirs. [`Estimate::interval`] holds both.
+///
+/// The standard error is the larger of that of the samples and the one that vectors on the sphere imply,
+/// √(2/((n+2) m) ∫ (f − μ)² φ dt) with m vectors and μ = ∫ f φ dt: the samples alone say too little where one eigenvalue decides.
 impl SpectralMeasure {
     /// tr f(A) = n ∫ f(t) φ(t) dt.
     ///
@@ -35,7 +39,7 @@ impl SpectralMeasure {
     }
 
     /// n times a mean, with the error of its quadrature.
-    fn scaled(&self, mean: Estimate, quadrature_error: f64) -> Estimate {
+    pub(super) fn scaled(&self, mean: Estimate, quadrature_error: f64) -> Estimate {
         let n = self.dim as f64;
         Estimate {
             value: n * mean.value,
@@ -47,15 +51,12 @@ impl SpectralMeasure {
 
     /// ∫ f(t) φ(t) dt.
     pub(super) fn mean_of(&self, f: impl Fn(f64) -> f64) -> Estimate {
-        let samples: Vec<f64> = self
-            .probes
-            .iter()
-            .map(|probe| {
-                let terms = probe.nodes.iter().zip(&probe.weights);
-                terms.map(|(node, weight)| weight * f(*node)).sum()
-            })
-            .collect();
-        Estimate::from_samples(&samples, self.applications)
+        let f = &f;
+        let vectors = self.probes.iter().map(|probe| {
+            let terms = probe.nodes.iter().zip(&probe.weights);
+            terms.map(move |(node, weight)| (*weight, f(*node)))
+        });
+        mean_on_sphere(self.dim, vectors, self.applications)
     }
 
     /// log det(A + λI) = tr log(A + λI).

@@ -1,4 +1,5 @@
 use super::slq::SpectralMeasure;
+use super::sphere::mean_on_sphere;
 use crate::estimate::Estimate;
 use serde::{Deserialize, Serialize};
 
@@ -59,10 +60,10 @@ impl SpectralMeasure {
     fn outlier(&self, group: &[Node], gap: f64) -> Option<Outlier> {
         let width = group[0].value - group[group.len() - 1].value;
         let converged = group.iter().all(|node| node.residual <= 0.1 * gap);
-        let mut weights = vec![0.0; self.probes.len()];
+        let mut shares = vec![0.0; self.probes.len()];
         let mut seen = vec![false; self.probes.len()];
         for node in group {
-            weights[node.probe] += self.dim as f64 * node.weight;
+            shares[node.probe] += node.weight;
             seen[node.probe] = true;
         }
         if !converged || width > 0.1 * gap || !seen.iter().all(|seen| *seen) {
@@ -71,10 +72,12 @@ impl SpectralMeasure {
         let best = group
             .iter()
             .min_by(|a, b| a.residual.total_cmp(&b.residual))?;
+        let terms = |share: &f64| [(*share, 1.0), (1.0 - share, 0.0)].into_iter();
+        let share = mean_on_sphere(self.dim, shares.iter().map(terms), 0);
         Some(Outlier {
             value: best.value,
             residual: best.residual,
-            multiplicity: Estimate::from_samples(&weights, 0),
+            multiplicity: self.scaled(share, 0.0),
         })
     }
 }

@@ -35,6 +35,7 @@ impl DiagonalEstimate {
             samples: self.samples,
             applications: self.applications,
             quadrature_error: 0.0,
+            freedom: None,
         })
     }
 

@@ -11,7 +11,8 @@ use crate::seed::Seed;
 /// The Frobenius norm √Σ Aᵢⱼ² = √Σ λᵢ², from E‖Av‖² = ‖A‖²_F.
 ///
 /// ‖A‖²_F is estimated without bias; the standard error of its root is the first-order one, σ/(2‖A‖_F), and the root itself is too
-/// small by about half its squared relative standard error.
+/// small by about half its squared relative standard error. Where one eigenvalue dominates, the interval of few probes is short, as that of
+/// [`hutchinson_trace`](crate::trace::hutchinson_trace).
 ///
 /// ```
 /// use burn::{prelude::*, tensor::DType};

@@ -286,6 +286,7 @@ pub(super) fn exact_trace(
             samples: 1,
             applications: diagonal.applications,
             quadrature_error: 0.0,
+            freedom: None,
         },
         _ => Estimate::exact(sum, diagonal.applications),
     };
