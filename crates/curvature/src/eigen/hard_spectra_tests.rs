@@ -190,7 +190,7 @@ fn both_ends_of_a_condition_number_of_1e12() {
         let found = lanczos_top_k(&operator(&matrix), &options, Seed::new(4)).unwrap();
         // to the rounding of the matrix, not of the eigenvalue
         assert_pairs(&found, &values, expected, 3e-15);
-        for vectors in [None, Some(100)] {
+        for vectors in [Some(39), None] {
             let options = LanczosOptions {
                 vectors,
                 ..coarse(3, which)
@@ -199,8 +199,9 @@ fn both_ends_of_a_condition_number_of_1e12() {
             assert_pairs(&found, &values, expected, 1e-5);
         }
     }
-    // what it has then is no eigenvalue to twelve digits, and it says so
+    // what it has with restarts is no eigenvalue to twelve digits, and it says so
     let options = LanczosOptions {
+        vectors: Some(39),
         max_iterations: 300,
         ..tight(3, Which::SmallestAlgebraic)
     };
