@@ -92,16 +92,18 @@ fn counts_and_masses_are_covered() {
     judge.finish();
 }
 
+type Function = fn(f64) -> f64;
+
 #[test]
 fn functions_are_covered() {
     let mut judge = Judge::default();
     let cases = |values: &[f64], measure: &SpectralMeasure| -> Vec<Case> {
-        let functions: [(&str, fn(f64) -> f64); 3] = [
+        let functions: [(&str, Function); 3] = [
             ("exp", |t| (0.5 * t).exp()),
             ("cos", |t| (2.0 * t).cos()),
             ("square", |t| t * t),
         ];
-        let of_function = |(what, f): (&str, fn(f64) -> f64)| {
+        let of_function = |(what, f): (&str, Function)| {
             (what.into(), sum(values, f), measure.trace_of_function(f))
         };
         let mut cases: Vec<Case> = functions.map(of_function).to_vec();
