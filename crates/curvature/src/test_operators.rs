@@ -1,11 +1,13 @@
 //! Operators with known spectra, for the tests of the algebra.
 
 use crate::dense::{DenseOperator, DenseSymmetric};
+use crate::layout::ParameterLayout;
 use crate::operator::LinearOperator;
 use crate::seed::Seed;
 use crate::vector::standard_normal;
+use burn::module::Module;
 use burn::prelude::*;
-use burn::tensor::DType;
+use burn::tensor::{DType, TensorData};
 use faer::Mat;
 use std::cell::Cell;
 
@@ -37,6 +39,37 @@ pub(crate) fn diagonal(values: &[f64]) -> DenseOperator {
     let n = values.len();
     let matrix = Mat::from_fn(n, n, |i, j| if i == j { values[i] } else { 0.0 });
     operator(&DenseSymmetric::from_matrix(matrix))
+}
+
+/// A matrix of the Gaussian orthogonal ensemble, whose spectrum fills (−2, 2), and θ u uᵀ: one eigenvalue near θ + 1/θ.
+pub(crate) fn spiked(n: usize, spike: f64, seed: u64) -> DenseSymmetric {
+    let mut rng = Seed::new(seed).rng();
+    let (numbers, u) = (
+        standard_normal(n * n, &mut rng),
+        standard_normal(n, &mut rng),
+    );
+    let length: f64 = u.iter().map(|x| x * x).sum();
+    let scale = 1.0 / (2.0 * n as f64).sqrt();
+    DenseSymmetric::from_matrix(Mat::from_fn(n, n, |i, j| {
+        scale * (numbers[i * n + j] + numbers[j * n + i]) + spike * u[i] * u[j] / length
+    }))
+}
+
+/// Numbers between −1 and 1 that follow no pattern.
+pub(crate) fn numbers<const D: usize>(dims: [usize; D], phase: f64) -> Tensor<D> {
+    let count = dims.iter().product::<usize>();
+    let values: Vec<f32> = (0..count)
+        .map(|k| (phase + 12.9898 * k as f64).sin() * 43758.5453)
+        .map(|x| (2.0 * (x - x.floor()) - 1.0) as f32)
+        .collect();
+    Tensor::from_data(TensorData::new(values, dims), &Device::flex())
+}
+
+/// The module at parameters that follow no pattern.
+pub(crate) fn mixed<M: Module>(model: M) -> M {
+    let layout = ParameterLayout::of(&model).unwrap();
+    let theta: Tensor<1> = numbers([layout.dim()], 0.3) * 0.6;
+    layout.scatter(&theta, model).unwrap()
 }
 
 /// The operator of dimension 0.

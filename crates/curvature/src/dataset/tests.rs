@@ -9,11 +9,11 @@ use super::*;
 use crate::dense::dense;
 use crate::kfac::KfacOptions;
 use crate::output_factors::Factors;
+use crate::test_operators::{mixed, numbers};
 use crate::vector::to_f64;
 use crate::{Estimate, PassEnding, Precision};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
-use burn::tensor::TensorData;
 use faer::Mat;
 
 type Pair = (Tensor<2>, Tensor<2>);
@@ -23,16 +23,6 @@ const SIZES: [usize; 3] = [5, 2, 4];
 
 fn device() -> Device {
     Device::flex()
-}
-
-/// Numbers between −1 and 1 that follow no pattern.
-fn numbers<const D: usize>(dims: [usize; D], phase: f64) -> Tensor<D> {
-    let count = dims.iter().product::<usize>();
-    let values: Vec<f32> = (0..count)
-        .map(|k| (phase + 12.9898 * k as f64).sin() * 43758.5453)
-        .map(|x| (2.0 * (x - x.floor()) - 1.0) as f32)
-        .collect();
-    Tensor::from_data(TensorData::new(values, dims), &device())
 }
 
 #[derive(Module, Debug)]
@@ -47,12 +37,6 @@ impl Net {
         let h = self.norm.forward(self.hidden.forward(x).tanh());
         self.output.forward(h)
     }
-}
-
-fn mixed<M: Module>(model: M) -> M {
-    let layout = ParameterLayout::of(&model).unwrap();
-    let theta: Tensor<1> = numbers([layout.dim()], 0.3) * 0.6;
-    layout.scatter(&theta, model).unwrap()
 }
 
 /// With parameters that belong to no layer.

@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::Seed;
-use crate::dense::{DenseSymmetric, dense};
-use crate::test_operators::{operator, with_spectrum};
-use crate::vector::{dot, standard_normal};
+use crate::dense::dense;
+use crate::test_operators::{operator, spiked, with_spectrum};
+use crate::vector::dot;
 use burn::prelude::Device;
 use burn::tensor::DType;
-use faer::Mat;
 
 fn tight(pairs: usize, which: Which) -> LanczosOptions {
     LanczosOptions {
@@ -132,24 +131,10 @@ fn pairs_of_opposite_signs_and_equal_size() {
     assert!(sum.abs() < 1e-10, "each with its opposite");
 }
 
-/// A matrix of the Gaussian orthogonal ensemble, whose spectrum fills (−2, 2), and θ u uᵀ: one eigenvalue near θ + 1/θ.
-fn spiked(n: usize, spike: f64) -> DenseSymmetric {
-    let mut rng = Seed::new(74).rng();
-    let (numbers, u) = (
-        standard_normal(n * n, &mut rng),
-        standard_normal(n, &mut rng),
-    );
-    let length: f64 = u.iter().map(|x| x * x).sum();
-    let scale = 1.0 / (2.0 * n as f64).sqrt();
-    DenseSymmetric::from_matrix(Mat::from_fn(n, n, |i, j| {
-        scale * (numbers[i * n + j] + numbers[j * n + i]) + spike * u[i] * u[j] / length
-    }))
-}
-
 #[test]
 fn one_outlier_and_the_edges_of_a_semicircle() {
     let (n, spike) = (400, 4.0);
-    let matrix = spiked(n, spike);
+    let matrix = spiked(n, spike, 74);
     let values = matrix.eigenvalues().unwrap();
     let top: Vec<f64> = values.iter().rev().take(4).copied().collect();
     // the law: θ + 1/θ with fluctuations of √(2 (1 − 1/θ²)/n), and the edge 2 to a few n^(−2/3)

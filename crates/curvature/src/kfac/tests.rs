@@ -1,5 +1,6 @@
 use super::*;
 use crate::dense::dense;
+use crate::test_operators::{mixed, numbers};
 use crate::{Factors, Mode, Objective, Precision, Seed};
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
@@ -14,16 +15,6 @@ fn device() -> Device {
     Device::flex()
 }
 
-/// Numbers between −1 and 1 that follow no pattern.
-fn numbers<const D: usize>(dims: [usize; D], phase: f64) -> Tensor<D> {
-    let count = dims.iter().product::<usize>();
-    let values: Vec<f32> = (0..count)
-        .map(|k| (phase + 12.9898 * k as f64).sin() * 43758.5453)
-        .map(|x| (2.0 * (x - x.floor()) - 1.0) as f32)
-        .collect();
-    Tensor::from_data(TensorData::new(values, dims), &device())
-}
-
 fn labels(count: usize, classes: usize) -> Tensor<1, Int> {
     let labels: Vec<i64> = (0..count).map(|k| (k * k % classes) as i64).collect();
     Tensor::from_data(TensorData::new(labels, [count]), &device())
@@ -33,13 +24,6 @@ fn cross_entropy(logits: Tensor<2>, labels: &Tensor<1, Int>) -> Tensor<1> {
     let [count, _] = logits.dims();
     let chosen = log_softmax(logits, 1).gather(1, labels.clone().reshape([count, 1]));
     chosen.neg().mean()
-}
-
-/// The module at parameters that follow no pattern.
-fn mixed<M: Module>(model: M) -> M {
-    let layout = crate::ParameterLayout::of(&model).unwrap();
-    let theta: Tensor<1> = numbers([layout.dim()], 0.3) * 0.6;
-    layout.scatter(&theta, model).unwrap()
 }
 
 fn exact(sharing: WeightSharing) -> KfacOptions {

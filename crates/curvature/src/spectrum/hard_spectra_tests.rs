@@ -1,14 +1,11 @@
 //! Stochastic Lanczos quadrature on spectra that are known and hard.
 
 use super::*;
-use crate::dense::DenseSymmetric;
 use crate::seed::Seed;
 use crate::test_coverage::{count, sum};
-use crate::test_operators::{operator, with_spectrum};
-use crate::vector::standard_normal;
+use crate::test_operators::{operator, spiked, with_spectrum};
 use burn::prelude::Device;
 use burn::tensor::DType;
-use faer::Mat;
 
 fn options(probes: usize, steps: usize) -> SlqOptions {
     SlqOptions {
@@ -116,24 +113,10 @@ fn multiple_eigenvalues_end_the_recurrence() {
     assert_eq!(measure.applications, 40 * 3);
 }
 
-/// A matrix of the Gaussian orthogonal ensemble, whose spectrum fills (−2, 2), and θ u uᵀ: one eigenvalue near θ + 1/θ.
-fn spiked(n: usize, spike: f64) -> DenseSymmetric {
-    let mut rng = Seed::new(84).rng();
-    let (numbers, u) = (
-        standard_normal(n * n, &mut rng),
-        standard_normal(n, &mut rng),
-    );
-    let length: f64 = u.iter().map(|x| x * x).sum();
-    let scale = 1.0 / (2.0 * n as f64).sqrt();
-    DenseSymmetric::from_matrix(Mat::from_fn(n, n, |i, j| {
-        scale * (numbers[i * n + j] + numbers[j * n + i]) + spike * u[i] * u[j] / length
-    }))
-}
-
 #[test]
 fn one_outlier_over_a_semicircle() {
     let (n, spike) = (400, 4.0);
-    let matrix = spiked(n, spike);
+    let matrix = spiked(n, spike, 84);
     let values = matrix.eigenvalues().unwrap();
     assert!((values[n - 1] - spike - 1.0 / spike).abs() < 4.0 * (2.0 / n as f64).sqrt());
     for (dtype, near) in [(DType::F64, 1e-9), (DType::F32, 1e-5)] {
